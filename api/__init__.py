@@ -1,0 +1,1 @@
+"""The API service: speaks with citizens and machines."""

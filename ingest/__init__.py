@@ -1,0 +1,1 @@
+"""The ingest service: keeps the stores current with what Things publish."""

@@ -1,0 +1,1 @@
+"""Where civic data and contact data are kept, apart from each other."""

@@ -1,0 +1,1 @@
+"""Where Readings are kept."""

@@ -1,0 +1,1 @@
+"""What the lab knows, whoever asks: nouns and their rules, on the standard library alone."""

@@ -1,0 +1,33 @@
+"""Access: keys that let programs and staff act, and what each allows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class Scope(Enum):
+    """What a key allows."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    MODERATE = "moderate"
+    PLAN = "plan"
+    ADMIN = "admin"
+    """Everything."""
+
+
+@dataclass(eq=False, kw_only=True)
+class ApiKey:
+    """A key by its hash; the secret itself is shown once and never stored."""
+
+    name: str
+    secret_sha256: str
+    scopes: str
+    """Scope values, separated by spaces."""
+    created_at: datetime
+    number: int | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Tell whether the key has a scope; admin has all."""
+        held = self.scopes.split()
+        return scope.value in held or Scope.ADMIN.value in held

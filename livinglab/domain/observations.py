@@ -1,0 +1,149 @@
+"""Observations: what citizens post about a Place, and what may happen to it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+from livinglab.domain.geometry import Point
+from livinglab.domain.places import JoinMethod
+from livinglab.domain.privacy import PrivacyRule
+
+
+class ObservationKind(Enum):
+    """What sort of thing a citizen says."""
+
+    PROBLEM = "problem"
+    OBSERVATION = "observation"
+    RATING = "rating"
+    QUESTION = "question"
+
+
+class Channel(Enum):
+    """Which way it came."""
+
+    WEB = "web"
+    PWA = "pwa"
+    SMS = "sms"
+    USSD = "ussd"
+    PHONE = "phone"
+    KIOSK = "kiosk"
+    EVENT = "event"
+    STAFF = "staff"
+    OPEN311 = "open311"
+    IMPORT = "import"
+
+
+class Visibility(Enum):
+    """Who may read the words; category, Place and time of an itemised category show at once."""
+
+    QUARANTINED = "quarantined"
+    """Waits for a moderator."""
+    PUBLIC = "public"
+    RESTRICTED = "restricted"
+    REMOVED = "removed"
+
+
+class Status(Enum):
+    """Whether the city still has something to do. Closed is not fixed: see the outcome."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Category:
+    """A theme that citizens post about, with its radius and its privacy."""
+
+    key: str
+    label: str
+    reach_m: float = 100.0
+    """How far from a Place such a thing may be and still belong to it. [m]"""
+    privacy: PrivacyRule = field(default_factory=PrivacyRule)
+    properties: tuple[str, ...] = ()
+    """ObservedProperties that sense the same phenomenon."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Observation:
+    """One posting of one citizen."""
+
+    id: UUID
+    contributor: str
+    """Pseudonym; never public."""
+    source: str
+    """Who handed it over: `api`, or the name of a gateway."""
+    client_key: str
+    body_sha256: str
+    """Hash of what was posted, to tell a retry from another posting under the same key."""
+    kind: ObservationKind
+    category: str
+    channel: Channel
+    assisted: bool
+    text: str
+    lang: str | None
+    severity: int | None
+    """1 to 5."""
+    occurred_at: datetime
+    """When the citizen says it was, corrected by the device's skew."""
+    submitted_at: datetime | None
+    received_at: datetime
+    skew_s: float | None
+    """Server minus device clock; None if the device did not tell its time. [s]"""
+    time_corrected: bool
+    place: str
+    """Key of the Place it is attached to now."""
+    method: JoinMethod
+    distance_m: float
+    confidence: float
+    lon: float | None
+    """Exact position: never public."""
+    lat: float | None
+    accuracy_m: float | None
+    public_lon: float | None
+    public_lat: float | None
+    visibility: Visibility
+    status: Status = Status.OPEN
+    outcome: str | None = None
+    number: int | None = None
+
+    @property
+    def point(self) -> Point | None:
+        """The exact position, if one was given; never public."""
+        return None if self.lon is None or self.lat is None else Point(self.lon, self.lat)
+
+    @property
+    def public_point(self) -> Point | None:
+        """The position that the public may see."""
+        if self.public_lon is None or self.public_lat is None:
+            return None
+        return Point(self.public_lon, self.public_lat)
+
+
+@dataclass(eq=False, kw_only=True)
+class PlaceLink:
+    """One attachment of an Observation to a Place; relinking appends another."""
+
+    observation: UUID
+    place: str
+    method: JoinMethod
+    distance_m: float
+    confidence: float
+    by: str
+    """`join`, or the name of the moderator's key."""
+    at: datetime
+    number: int | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class StatusEvent:
+    """One change of what an Observation is; append-only."""
+
+    observation: UUID
+    at: datetime
+    actor: str
+    visibility: Visibility
+    status: Status
+    outcome: str | None = None
+    note: str = ""
+    number: int | None = None

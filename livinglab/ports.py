@@ -1,0 +1,520 @@
+"""Ports: what the core needs from the world, as promises. Every adapter passes the same suite."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from threading import Event
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from livinglab.domain.access import ApiKey
+from livinglab.domain.contributors import Contact, Contributor
+from livinglab.domain.geometry import Box
+from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
+from livinglab.domain.observations import Observation, PlaceLink, Status, StatusEvent
+from livinglab.domain.places import Place, Zone
+from livinglab.domain.readings import (
+    Aggregation,
+    Appended,
+    Bucket,
+    Flag,
+    Interval,
+    Reading,
+    ReadingBatch,
+    Replacement,
+)
+from livinglab.domain.things import Datastream, Location, Thing
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """Return the present instant, aware, in UTC."""
+        ...
+
+
+class ReadingStore(Protocol):
+    """Keeps Readings for ever; knows Datastreams by number only.
+
+    One row per (Datastream, time). Missing stays missing (NaN, Flag.MISSING). Intervals are
+    half-open, answers oldest first. Any thread may call any method at any time.
+    """
+
+    def append(self, batch: ReadingBatch) -> Appended:
+        """Make a batch durable, all of it or nothing, then tell what became of each row.
+
+        Rows are applied as if one after the other: the last word wins, even within the batch. A
+        repeated result leaves the stored row as it was. Where a number replaces another number,
+        the stored flag becomes at least SUSPECT with the bit CONFLICT, and the loser is returned
+        as a Replacement; a missing result that is filled in, or a result withdrawn, is REPLACED
+        and returned likewise, without that bit. The batch itself is not changed.
+
+        Raises:
+            StoreUnavailableError: Within 25 s at the latest; the same batch may be appended again.
+        """
+        ...
+
+    def between(
+        self, datastream: int, interval: Interval, *, limit: int | None = None
+    ) -> list[Reading]:
+        """List the Readings of a Datastream in an Interval, oldest first, *limit* at the most."""
+        ...
+
+    def latest(self, datastreams: Iterable[int]) -> dict[int, Reading]:
+        """Return the Reading of the greatest time for each Datastream that has one.
+
+        A late arrival never moves it backwards; a row whose flag is MISSING counts like any other.
+        """
+        ...
+
+    def every(
+        self,
+        datastream: int,
+        interval: Interval,
+        every: timedelta,
+        aggregation: Aggregation,
+    ) -> list[Bucket]:
+        """Average a Datastream over periods of equal length, aligned to the Interval's start.
+
+        Only flags 1 and 2 enter; flag 3 is counted beside. Periods without either are left out.
+        """
+        ...
+
+    def count(self) -> int:
+        """Count all rows."""
+        ...
+
+    def flags(self, datastreams: Iterable[int] | None = None) -> dict[int, dict[Flag, int]]:
+        """Count the rows of each Datastream by flag."""
+        ...
+
+    def tidy(self, aggregations: Mapping[int, Aggregation], until: datetime) -> None:
+        """Roll up what changed and compact months that ended before *until*; yields to writers."""
+        ...
+
+    def ping(self) -> str:
+        """Return name and version of what answers, or raise StoreUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        ...
+
+
+class Zones(Protocol):
+    """The Zones of the city."""
+
+    def all(self) -> list[Zone]:
+        """List every Zone by key."""
+        ...
+
+    def get(self, key: str) -> Zone | None:
+        """Return one."""
+        ...
+
+    def add(self, zone: Zone) -> None:
+        """Keep a new one."""
+        ...
+
+
+class Places(Protocol):
+    """The Places of the city."""
+
+    def all(self) -> list[Place]:
+        """List every Place by key."""
+        ...
+
+    def get(self, key: str) -> Place | None:
+        """Return one."""
+        ...
+
+    def add(self, place: Place) -> None:
+        """Keep a new one and give it a number."""
+        ...
+
+
+class Things(Protocol):
+    """The registry of Things, their Datastreams and where they stood."""
+
+    def version(self) -> int:
+        """Return a number that grows with every committed change of the registry or of Places.
+
+        It grows by itself: `add`, `add_datastream`, `add_location`, `Places.add` and changes of
+        loaded Things all move it.
+        """
+        ...
+
+    def all(self) -> list[Thing]:
+        """List every Thing by key."""
+        ...
+
+    def get(self, key: str) -> Thing | None:
+        """Return one."""
+        ...
+
+    def add(self, things: Sequence[Thing]) -> None:
+        """Keep new ones and give them numbers."""
+        ...
+
+    def datastreams(self, thing: str | None = None) -> list[Datastream]:
+        """List every Datastream, or those of one Thing, by number."""
+        ...
+
+    def datastream(self, key: str) -> Datastream | None:
+        """Return one by its public key."""
+        ...
+
+    def add_datastreams(self, datastreams: Sequence[Datastream]) -> None:
+        """Keep new ones and give them numbers that were never used before."""
+        ...
+
+    def locations(self, thing: str | None = None) -> list[Location]:
+        """List Locations, those of one Thing or all, oldest first."""
+        ...
+
+    def add_locations(self, locations: Sequence[Location]) -> None:
+        """Append to the history."""
+        ...
+
+
+class Contributors(Protocol):
+    """Pseudonyms."""
+
+    def get(self, pseudonym: str) -> Contributor | None:
+        """Return one."""
+        ...
+
+    def with_token(self, token_sha256: str) -> Contributor | None:
+        """Return the one behind a device token."""
+        ...
+
+    def add(self, contributor: Contributor) -> None:
+        """Keep a new one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationFilter:
+    """Which Observations are asked for; None does not restrict."""
+
+    place: str | None = None
+    category: str | None = None
+    status: Status | None = None
+    since: datetime | None = None
+    """By received_at."""
+    box: Box | None = None
+    """By the public point."""
+    except_categories: tuple[str, ...] = ()
+
+
+class Observations(Protocol):
+    """What citizens posted."""
+
+    def get(self, observation: UUID) -> Observation | None:
+        """Return one."""
+        ...
+
+    def posted_as(self, source: str, client_key: str) -> Observation | None:
+        """Return the one that a source posted under a key."""
+        ...
+
+    def add(self, observation: Observation) -> None:
+        """Keep a new one."""
+        ...
+
+    def page(
+        self, which: ObservationFilter, *, after: int | None = None, limit: int = 100
+    ) -> list[Observation]:
+        """List newest first, by number; *after* is the last number of the page before."""
+        ...
+
+    def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
+        """List what is quarantined, oldest first."""
+        ...
+
+    def at_place(self, place: str, interval: Interval | None = None) -> list[Observation]:
+        """List all of a Place by occurred_at, oldest first."""
+        ...
+
+    def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
+        """Count per Place, by category and status; what is removed does not count."""
+        ...
+
+    def count(self) -> int:
+        """Count all."""
+        ...
+
+    def link(self, link: PlaceLink) -> None:
+        """Append to the history of attachments."""
+        ...
+
+    def links(self, observation: UUID) -> list[PlaceLink]:
+        """List the attachments, oldest first."""
+        ...
+
+    def note(self, event: StatusEvent) -> None:
+        """Append to the history of states; the caller changes the Observation alike."""
+        ...
+
+    def events(self, observation: UUID) -> list[StatusEvent]:
+        """List the states, oldest first."""
+        ...
+
+
+class Quarantine(Protocol):
+    """What was refused, with its bytes."""
+
+    def keep(self, refused: Sequence[Quarantined]) -> None:
+        """Keep each; one of the same topic, hash and reason counts on instead and waits again."""
+        ...
+
+    def get(self, number: int) -> Quarantined | None:
+        """Return one."""
+        ...
+
+    def page(
+        self,
+        *,
+        state: QuarantineState | None = QuarantineState.WAITING,
+        reason: str | None = None,
+        route: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Quarantined]:
+        """List by number, from the one after *after*."""
+        ...
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Count what waits, by route and reason."""
+        ...
+
+
+class Ledger(Protocol):
+    """Counts per route and UTC day; see `domain.ledger`."""
+
+    def add(self, lines: Sequence[LedgerLine]) -> None:
+        """Add counts to what is there."""
+        ...
+
+    def lines(self, since: date | None = None) -> list[LedgerLine]:
+        """List by day and route."""
+        ...
+
+
+class ReceiveLog(Protocol):
+    """When messages without a time of their own first arrived, so that a retry keeps its key."""
+
+    def remember(self, arrivals: Sequence[tuple[bytes, str, int]]) -> None:
+        """Keep (topic, sha256 of the payload, arrival [ms]); an earlier arrival stays."""
+        ...
+
+    def recall(self, messages: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], int]:
+        """Return the arrival [ms] of those (topic, sha256) that are known."""
+        ...
+
+    def forget(self, before_ms: int) -> None:
+        """Drop arrivals before an instant. [ms since 1970 UTC]"""
+        ...
+
+
+class Conflicts(Protocol):
+    """Results that lost their instant to a later word."""
+
+    def keep(self, lost: Sequence[Replacement], at: datetime) -> None:
+        """Append."""
+        ...
+
+    def count(self) -> int:
+        """Count all."""
+        ...
+
+
+class Keys(Protocol):
+    """Access keys, by hash."""
+
+    def with_secret(self, secret_sha256: str) -> ApiKey | None:
+        """Return the one that a secret opens."""
+        ...
+
+    def add(self, key: ApiKey) -> None:
+        """Keep a new one; a name is used once."""
+        ...
+
+    def named(self, name: str) -> ApiKey | None:
+        """Return the one of a name."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Forget the one of a name, if there is one."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """All civic changes of one transaction, or none.
+
+    Changes of loaded entities are kept on commit. Services never commit; whoever opened it does.
+    """
+
+    zones: Zones
+    places: Places
+    things: Things
+    contributors: Contributors
+    observations: Observations
+    quarantine: Quarantine
+    ledger: Ledger
+    receive_log: ReceiveLog
+    conflicts: Conflicts
+    keys: Keys
+
+
+class CivicStore(Protocol):
+    """Opens units of work."""
+
+    def work(self, *, write: bool = True) -> AbstractContextManager[UnitOfWork]:
+        """Open a transaction: committed on a clean exit, rolled back otherwise.
+
+        With ``write=False`` it reads one consistent state and keeps nothing.
+
+        Raises:
+            StoreUnavailableError: The database cannot be reached or written.
+        """
+        ...
+
+    def ping(self) -> str:
+        """Return name and version of what answers, or raise StoreUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        ...
+
+
+class Vault(Protocol):
+    """Contact data, apart from everything else and erasable alone."""
+
+    def put(self, contact: Contact) -> None:
+        """Keep or replace the Contact of a pseudonym."""
+        ...
+
+    def get(self, pseudonym: str) -> Contact | None:
+        """Return the Contact of a pseudonym."""
+        ...
+
+    def erase(self, pseudonym: str) -> bool:
+        """Forget a Contact for good; tell whether there was one."""
+        ...
+
+    def ping(self) -> str:
+        """Return name and version of what answers, or raise StoreUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        ...
+
+
+class Message(NamedTuple):
+    """One PUBLISH as it came; a tuple, because there are a hundred thousand a second."""
+
+    topic: bytes
+    payload: bytes
+    header: int
+    """The first byte of the packet: 0x30 and DUP, QoS and RETAIN as bits 3, 2-1 and 0."""
+    size: int
+    """Bytes of the payload as it came; more than ``len(payload)`` if only its head was kept."""
+
+    @property
+    def dup(self) -> bool:
+        """Whether the broker says that it sent this before."""
+        return bool(self.header & 8)
+
+    @property
+    def qos(self) -> int:
+        """0, 1 or 2."""
+        return (self.header >> 1) & 3
+
+    @property
+    def retain(self) -> bool:
+        """Whether the broker had kept it for new subscribers."""
+        return bool(self.header & 1)
+
+    @property
+    def cut(self) -> bool:
+        """Whether it was too large and only its head is here."""
+        return self.size > len(self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A batch of messages that the broker waits to hear about."""
+
+    messages: list[Message]
+    token: object
+    """The adapter's own: what to acknowledge, and to which connection."""
+    backlog: bool
+    """Whether more was waiting when this was read: its arrival times say little."""
+
+
+class Broker(Protocol):
+    """Hands over messages, each at least once until its Delivery is acknowledged.
+
+    The session survives restarts of either side. One thread uses it.
+    """
+
+    def deliveries(self, filters: Sequence[str], *, until: Event) -> Iterator[Delivery]:
+        """Yield what arrives, connecting and reconnecting, until the event is set.
+
+        A lost connection is no error: it is logged once, and what was not acknowledged comes
+        again. A Delivery holds at least one message and at most the window's, 50,000 or 16 MiB.
+
+        Raises:
+            BrokerUnavailableError: Only for what waiting cannot mend: credentials or a protocol
+                that the broker refuses.
+        """
+        ...
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Let the broker forget a Delivery; one of an earlier connection comes again instead."""
+        ...
+
+    def rest(self, seconds: float, *, until: Event) -> None:
+        """Wait without reading while a store is away, and keep the session alive meanwhile."""
+        ...
+
+    def ping(self) -> str:
+        """Return what is connected, or raise BrokerUnavailableError; from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect in order; the session stays. A second call does nothing."""
+        ...
+
+
+class Publisher(Protocol):
+    """Hands messages to the broker. Any thread may call it."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Return once the message is the broker's (QoS 1).
+
+        Raises:
+            BrokerUnavailableError: It was not taken within 20 s; it may or may not arrive.
+        """
+        ...
+
+    def publish_many(self, messages: Iterable[tuple[str, bytes]]) -> int:
+        """Publish many, several in flight; return how many the broker acknowledged: all of them.
+
+        Raises:
+            BrokerUnavailableError: Some were not taken.
+        """
+        ...
+
+    def ping(self) -> str:
+        """Return what is connected, or raise BrokerUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect in order. A second call does nothing."""
+        ...

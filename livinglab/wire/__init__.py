@@ -1,0 +1,1 @@
+"""Topics, routes, and one payload decoder per format."""

@@ -1,0 +1,1 @@
+"""The simulators: a town whose truth is known."""
