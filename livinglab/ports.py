@@ -290,6 +290,10 @@ class Quarantine(Protocol):
         """Count what waits, by route and reason."""
         ...
 
+    def size(self) -> int:
+        """Measure the payloads that are kept. [bytes]"""
+        ...
+
 
 class Ledger(Protocol):
     """Counts per route and UTC day; see `domain.ledger`."""
@@ -307,7 +311,7 @@ class ReceiveLog(Protocol):
     """When messages without a time of their own first arrived, so that a retry keeps its key."""
 
     def remember(self, arrivals: Sequence[tuple[bytes, str, int]]) -> None:
-        """Keep (topic, sha256 of the payload, arrival [ms]); an earlier arrival stays."""
+        """Keep (topic, sha256 of the payload, arrival [ms]); a later arrival replaces."""
         ...
 
     def recall(self, messages: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], int]:

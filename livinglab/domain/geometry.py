@@ -35,10 +35,8 @@ class Box(NamedTuple):
     east: float
     north: float
 
-    def __contains__(self, point: object) -> bool:
+    def holds(self, point: Point) -> bool:
         """Tell whether a Point lies inside or on the edge."""
-        if not isinstance(point, Point):
-            return False
         return self.west <= point.lon <= self.east and self.south <= point.lat <= self.north
 
 

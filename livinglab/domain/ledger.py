@@ -48,6 +48,11 @@ class Tally:
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
+    def subtract(self, other: "Tally") -> None:
+        """Take another Tally away from this one: what was counted since."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) - getattr(other, one.name))
+
 
 class QuarantineState(Enum):
     """What became of something that was refused."""

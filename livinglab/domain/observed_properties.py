@@ -8,7 +8,7 @@ purpose: a city narrows them in its file.
 
 from dataclasses import dataclass
 
-from livinglab.domain.readings import Aggregation
+from livinglab.domain.readings import NO_TEST, Aggregation, Flag, Test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +149,19 @@ _ROWS = (
 
 OBSERVED_PROPERTIES: dict[str, ObservedProperty] = {row.key: row for row in _ROWS}
 """Every quantity the lab knows, by key."""
+
+
+def range_flag(observed_property: ObservedProperty, result: float) -> tuple[Flag, Test]:
+    """Judge one result by its property's ranges: the gross range test for a single number.
+
+    Args:
+        observed_property: The quantity.
+        result: In the property's unit; not NaN.
+    """
+    span, plausible = observed_property.span, observed_property.plausible
+    outside = plausible is not None and not plausible[0] <= result <= plausible[1]
+    if span is not None and not span[0] <= result <= span[1]:
+        return Flag.FAIL, Test.SPAN | (Test.PLAUSIBLE if outside else NO_TEST)
+    if outside:
+        return Flag.SUSPECT, Test.PLAUSIBLE
+    return (Flag.GOOD if span or plausible else Flag.NOT_EVALUATED), NO_TEST

@@ -1,0 +1,51 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := livinglab ingest api simulators tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check kill bench vendor docs constraints clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable .
+	@touch $@
+
+demo: $(BIN)/.ready ## Run the lab on a simulated town: make demo ARGS="--for 60"
+	$(BIN)/livinglab up --town small $(ARGS)
+
+test: $(BIN)/.ready ## Run the tests, without the slow ones
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+check: $(BIN)/.ready ## Format, lint, types, imports
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+kill: $(BIN)/.ready ## Kill things under load: make kill TIMES=20 MESSAGES=100000
+	LIVINGLAB_KILL_TIMES=$(or $(TIMES),20) LIVINGLAB_KILL_MESSAGES=$(or $(MESSAGES),100000) \
+		$(BIN)/python -m pytest -m slow --timeout 1800 tests/e2e $(ARGS)
+
+bench: $(BIN)/.ready ## Drain a backlog, beside mosquitto_sub and Telegraf where they are
+	$(BIN)/python bench/drain.py $(ARGS)
+
+vendor: $(BIN)/.ready ## Fetch the scripts of the pages anew (needs npm)
+	$(BIN)/python -m api.pages.vendor
+
+docs: $(BIN)/.ready ## Write the generated pages of docs/
+	$(BIN)/livinglab settings --markdown > docs/settings.md
+
+constraints: ## Pin anew what CI installs (needs uv)
+	uv pip compile pyproject.toml --group dev --upgrade --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --output-file constraints.txt
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
