@@ -1,0 +1,47 @@
+"""Mapping: the domain's own classes as rows, without the domain knowing.
+
+Entities refer to each other by key, so no relation is loaded behind anybody's back.
+"""
+
+from threading import Lock
+
+from sqlalchemy import Table
+from sqlalchemy.orm import registry
+
+from livinglab.adapters.relational import tables
+from livinglab.domain.access import ApiKey
+from livinglab.domain.contributors import Contributor
+from livinglab.domain.ledger import Quarantined
+from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
+from livinglab.domain.places import Place, Zone
+from livinglab.domain.things import Datastream, Location, Thing
+
+_TABLES: dict[type, Table] = {
+    Zone: tables.zone,
+    Place: tables.place,
+    Thing: tables.thing,
+    Datastream: tables.datastream,
+    Location: tables.location,
+    Contributor: tables.contributor,
+    Observation: tables.observation,
+    PlaceLink: tables.place_link,
+    StatusEvent: tables.status_event,
+    Quarantined: tables.quarantine,
+    ApiKey: tables.api_key,
+}
+
+_DERIVED = {Thing: ["key"], Datastream: ["key"]}
+"""Columns that are properties in the domain: computed when a row is made, asked for in queries."""
+
+_mappers = registry(metadata=tables.metadata)
+_mapping = Lock()
+
+
+def start_mappers() -> None:
+    """Map the domain's classes; a second call does nothing."""
+    with _mapping:
+        if any(_mappers.mappers):
+            return
+        for entity, table in _TABLES.items():
+            _mappers.map_imperatively(entity, table, exclude_properties=_DERIVED.get(entity, []))
+        _mappers.configure()

@@ -1,0 +1,724 @@
+"""Civic data and contacts in memory: the promises of a database, until the process ends.
+
+A committed state is never changed, only followed by another: readers keep the one they began
+with, and a unit of work that fails leaves nothing behind. What a unit of work hands out are its
+own copies.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime
+from operator import attrgetter
+from threading import Lock
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from uuid import UUID
+
+from livinglab import ports
+from livinglab.domain.access import ApiKey
+from livinglab.domain.contributors import Contact, Contributor
+from livinglab.domain.geometry import Box, Point
+from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
+from livinglab.domain.observations import (
+    Observation,
+    PlaceLink,
+    Status,
+    StatusEvent,
+    Visibility,
+)
+from livinglab.domain.places import Place, Zone
+from livinglab.domain.readings import Interval, Replacement
+from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.errors import ConflictError, StoreUnavailableError
+
+
+class _Numbered(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    number: int | None
+
+
+E = TypeVar("E", bound=_Numbered)
+
+_Key = tuple[str, Hashable]
+"""What is unique, and its value; None is never a duplicate."""
+_Reference = tuple[str, str, Hashable]
+"""Kind, what is unique there, and its value; None refers to nothing."""
+
+
+def _nothing(_: object) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[E]):
+    """What a database would know of a table."""
+
+    type: type[E]
+    unique: Callable[[E], Iterable[_Key]] = _nothing
+    refers: Callable[[E], Iterable[_Reference]] = _nothing
+    append_only: bool = False
+    registry: bool = False
+    """Whether a change moves the registry's version."""
+
+    @property
+    def name(self) -> str:
+        return self.type.__name__
+
+
+_ZONE = _Kind(Zone, lambda one: [("key", one.key)], registry=True)
+_PLACE = _Kind(
+    Place,
+    lambda one: [("key", one.key)],
+    lambda one: [("Zone", "key", one.zone)],
+    registry=True,
+)
+_THING = _Kind(
+    Thing,
+    lambda one: [("key", one.key)],
+    lambda one: [("Place", "key", one.place)],
+    registry=True,
+)
+_DATASTREAM = _Kind(
+    Datastream,
+    lambda one: [("key", one.key), ("number", one.number)],
+    lambda one: [("Thing", "key", one.thing)],
+    registry=True,
+)
+_LOCATION = _Kind(
+    Location,
+    refers=lambda one: [("Thing", "key", one.thing), ("Place", "key", one.place)],
+    append_only=True,
+    registry=True,
+)
+_CONTRIBUTOR = _Kind(
+    Contributor,
+    lambda one: [("pseudonym", one.pseudonym), ("token_sha256", one.token_sha256)],
+)
+_OBSERVATION = _Kind(
+    Observation,
+    lambda one: [("id", one.id), ("client_key", (one.source, one.client_key))],
+    lambda one: [("Place", "key", one.place), ("Contributor", "pseudonym", one.contributor)],
+)
+_PLACE_LINK = _Kind(
+    PlaceLink,
+    refers=lambda one: [("Observation", "id", one.observation), ("Place", "key", one.place)],
+    append_only=True,
+)
+_STATUS_EVENT = _Kind(
+    StatusEvent, refers=lambda one: [("Observation", "id", one.observation)], append_only=True
+)
+_QUARANTINED = _Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
+_API_KEY = _Kind(ApiKey, lambda one: [("name", one.name), ("secret_sha256", one.secret_sha256)])
+
+_KINDS: tuple[_Kind[Any], ...] = (
+    _ZONE,
+    _PLACE,
+    _THING,
+    _DATASTREAM,
+    _LOCATION,
+    _CONTRIBUTOR,
+    _OBSERVATION,
+    _PLACE_LINK,
+    _STATUS_EVENT,
+    _QUARANTINED,
+    _API_KEY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table(Generic[E]):
+    """What is committed of one kind; nobody changes it."""
+
+    rows: Mapping[int, E] = field(default_factory=dict)
+    numbers: Mapping[_Key, int] = field(default_factory=dict)
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """All that is committed; nobody changes it."""
+
+    tables: Mapping[str, _Table[Any]] = field(
+        default_factory=lambda: {kind.name: _Table() for kind in _KINDS}
+    )
+    version: int = 0
+    tallies: Mapping[tuple[date, str], Tally] = field(default_factory=dict)
+    arrivals: Mapping[tuple[bytes, str], int] = field(default_factory=dict)
+    conflicts: tuple[tuple[Replacement, datetime], ...] = ()
+
+
+class _Rows(Generic[E]):
+    """One unit of work's view of one kind: what is committed, with its own changes above."""
+
+    def __init__(
+        self, kind: _Kind[E], table: _Table[E], others: "Mapping[str, _Rows[Any]]"
+    ) -> None:
+        self._kind = kind
+        self._table = table
+        self._others = others
+        self._facts = attrgetter(*(one.name for one in fields(kind.type)))
+        self._own: dict[int, E] = {}
+        self._seen: dict[int, Any] = {}
+        self._numbers: dict[_Key, int | None] = {}
+        self._changed: set[int] = set()
+        self._gone: set[int] = set()
+        self._last = table.last
+        self.changes = 0
+
+    def number(self, key: _Key) -> int | None:
+        """Return the number of the row that a unique key belongs to."""
+        if key in self._numbers:
+            return self._numbers[key]
+        return self._table.numbers.get(key)
+
+    def find(self, what: str, value: Hashable) -> E | None:
+        """Return the row that a unique key belongs to."""
+        number = self.number((what, value))
+        return None if number is None else self._handed(number)
+
+    def numbered(self, number: int) -> E | None:
+        """Return the row of a number."""
+        known = number in self._own or number in self._table.rows
+        return self._handed(number) if known and number not in self._gone else None
+
+    def where(self, wanted: Callable[[E], bool] = lambda _: True) -> list[E]:
+        """List rows by number."""
+        return [self._handed(number) for number, row in self.peek() if wanted(row)]
+
+    def peek(self) -> Iterator[tuple[int, E]]:
+        """Yield rows by number, to look at only."""
+        for number, row in self._table.rows.items():
+            if number not in self._gone:
+                yield number, self._own.get(number, row)
+        for number in range(self._table.last + 1, self._last + 1):
+            if number not in self._gone:
+                yield number, self._own[number]
+
+    def __len__(self) -> int:
+        return len(self._table.rows) + self._last - self._table.last - len(self._gone)
+
+    def _handed(self, number: int) -> E:
+        if number not in self._own:
+            copy = self._own[number] = _copy(self._table.rows[number])
+            self._seen[number] = self._facts(copy)
+        return self._own[number]
+
+    def add(self, entities: Sequence[E]) -> None:
+        """Keep new ones and number them; all of them or none."""
+        taken: dict[_Key, int | None] = {}
+        for number, one in enumerate(entities, self._last + 1):
+            self._check(one)
+            for key in self._keys(one, number):
+                if key in taken or self.number(key) is not None:
+                    raise _taken(self._kind, key)
+                taken[key] = number
+        self._numbers |= taken
+        for one in entities:
+            self._last += 1
+            one.number = self._last
+            self._own[self._last] = one
+            self._seen[self._last] = self._facts(one)
+            self._changed.add(self._last)
+        self.changes += len(entities)
+
+    def remove(self, number: int) -> None:
+        """Forget a row."""
+        for key in self._keys(self._handed(number), number):
+            self._numbers[key] = None
+        self._gone.add(number)
+
+    def flush(self) -> None:
+        """Notice what was changed on the entities that were handed out."""
+        for number in self._own.keys() - self._gone:
+            one = self._own[number]
+            facts = self._facts(one)
+            if facts != self._seen[number]:
+                self._alter(number, one)
+                self._seen[number] = facts
+
+    def _alter(self, number: int, one: E) -> None:
+        if self._kind.append_only:
+            raise ConflictError(f"{self._kind.name} {number} is history and cannot be changed")
+        self._check(one)
+        for key in self._keys(one, number):
+            if self.number(key) not in {None, number}:
+                raise _taken(self._kind, key)
+        before = replace(one, **dict(zip(self._names(), self._seen[number], strict=True)))
+        self._numbers |= dict.fromkeys(self._keys(before, number))
+        self._numbers |= dict.fromkeys(self._keys(one, number), number)
+        self._changed.add(number)
+        self.changes += 1
+
+    def _names(self) -> list[str]:
+        return [one.name for one in fields(self._kind.type)]
+
+    def _keys(self, one: E, number: int) -> list[_Key]:
+        keys = self._kind.unique(one)
+        return [
+            (what, number if what == "number" else value)
+            for what, value in keys
+            if what == "number" or value is not None
+        ]
+
+    def _check(self, one: E) -> None:
+        for value in self._facts(one):
+            if isinstance(value, datetime) and value.tzinfo is None:
+                raise ValueError(f"{self._kind.name} needs aware times, not {value}")
+        for kind, what, value in self._kind.refers(one):
+            if value is not None and self._others[kind].number((what, value)) is None:
+                raise ConflictError(
+                    f"{self._kind.name} names the {kind} {value!r}, which is not stored"
+                )
+
+    def committed(self) -> _Table[E]:
+        """Return what the store holds once this unit of work is kept."""
+        if not self._changed and not self._gone:
+            return self._table
+        rows = dict(self._table.rows)
+        rows.update({number: _copy(self._own[number]) for number in sorted(self._changed)})
+        numbers = {**self._table.numbers, **self._numbers}
+        return _Table(
+            {number: row for number, row in rows.items() if number not in self._gone},
+            {key: number for key, number in numbers.items() if number is not None},
+            self._last,
+        )
+
+    def undo(self) -> None:
+        """Take back the numbers of what was added."""
+        for number in range(self._table.last + 1, self._last + 1):
+            self._own[number].number = None
+
+
+def _copy(entity: E) -> E:
+    # Not copy.copy: a mapped class keeps the database session's notes in its instances.
+    return replace(entity)
+
+
+def _taken(kind: _Kind[Any], key: _Key) -> ConflictError:
+    what, value = key
+    return ConflictError(f"{kind.name} with {what} {value!r} is stored already")
+
+
+class _Zones:
+    def __init__(self, rows: _Rows[Zone]) -> None:
+        self._rows = rows
+
+    def all(self) -> list[Zone]:
+        return sorted(self._rows.where(), key=attrgetter("key"))
+
+    def get(self, key: str) -> Zone | None:
+        return self._rows.find("key", key)
+
+    def add(self, zone: Zone) -> None:
+        self._rows.add([zone])
+
+
+class _Places:
+    def __init__(self, rows: _Rows[Place]) -> None:
+        self._rows = rows
+
+    def all(self) -> list[Place]:
+        return sorted(self._rows.where(), key=attrgetter("key"))
+
+    def get(self, key: str) -> Place | None:
+        return self._rows.find("key", key)
+
+    def add(self, place: Place) -> None:
+        self._rows.add([place])
+
+
+class _Things:
+    def __init__(
+        self,
+        things: _Rows[Thing],
+        datastreams: _Rows[Datastream],
+        locations: _Rows[Location],
+        version: Callable[[], int],
+    ) -> None:
+        self._things = things
+        self._datastreams = datastreams
+        self._locations = locations
+        self._version = version
+
+    def version(self) -> int:
+        return self._version()
+
+    def all(self) -> list[Thing]:
+        return sorted(self._things.where(), key=attrgetter("key"))
+
+    def get(self, key: str) -> Thing | None:
+        return self._things.find("key", key)
+
+    def add(self, things: Sequence[Thing]) -> None:
+        self._things.add(things)
+
+    def datastreams(self, thing: str | None = None) -> list[Datastream]:
+        return self._datastreams.where(lambda one: thing in {None, one.thing})
+
+    def datastream(self, key: str) -> Datastream | None:
+        return self._datastreams.find("key", key)
+
+    def add_datastreams(self, datastreams: Sequence[Datastream]) -> None:
+        self._datastreams.add(datastreams)
+
+    def locations(self, thing: str | None = None) -> list[Location]:
+        found = self._locations.where(lambda one: thing in {None, one.thing})
+        return sorted(found, key=attrgetter("since", "number"))
+
+    def add_locations(self, locations: Sequence[Location]) -> None:
+        self._locations.add(locations)
+
+
+class _Contributors:
+    def __init__(self, rows: _Rows[Contributor]) -> None:
+        self._rows = rows
+
+    def get(self, pseudonym: str) -> Contributor | None:
+        return self._rows.find("pseudonym", pseudonym)
+
+    def with_token(self, token_sha256: str) -> Contributor | None:
+        return self._rows.find("token_sha256", token_sha256)
+
+    def add(self, contributor: Contributor) -> None:
+        self._rows.add([contributor])
+
+
+class _Observations:
+    def __init__(
+        self,
+        observations: _Rows[Observation],
+        links: _Rows[PlaceLink],
+        events: _Rows[StatusEvent],
+    ) -> None:
+        self._observations = observations
+        self._links = links
+        self._events = events
+
+    def get(self, observation: UUID) -> Observation | None:
+        return self._observations.find("id", observation)
+
+    def posted_as(self, source: str, client_key: str) -> Observation | None:
+        return self._observations.find("client_key", (source, client_key))
+
+    def add(self, observation: Observation) -> None:
+        self._observations.add([observation])
+
+    def page(
+        self, which: ports.ObservationFilter, *, after: int | None = None, limit: int = 100
+    ) -> list[Observation]:
+        found = [
+            number
+            for number, one in self._observations.peek()
+            if (after is None or number < after) and _fits(one, which)
+        ]
+        return self._numbered(found[::-1][:limit])
+
+    def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
+        found = [
+            number
+            for number, one in self._observations.peek()
+            if (after is None or number > after) and one.visibility is Visibility.QUARANTINED
+        ]
+        return self._numbered(found[:limit])
+
+    def _numbered(self, numbers: Iterable[int]) -> list[Observation]:
+        found = map(self._observations.numbered, numbers)
+        return [one for one in found if one is not None]
+
+    def at_place(self, place: str, interval: Interval | None = None) -> list[Observation]:
+        found = self._observations.where(
+            lambda one: one.place == place and (interval is None or one.occurred_at in interval)
+        )
+        return sorted(found, key=attrgetter("occurred_at", "number"))
+
+    def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
+        counts: dict[str, dict[tuple[str, Status], int]] = {}
+        for _, one in self._observations.peek():
+            if one.visibility is not Visibility.REMOVED:
+                here = counts.setdefault(one.place, {})
+                here[one.category, one.status] = here.get((one.category, one.status), 0) + 1
+        return counts
+
+    def count(self) -> int:
+        return len(self._observations)
+
+    def link(self, link: PlaceLink) -> None:
+        self._links.add([link])
+
+    def links(self, observation: UUID) -> list[PlaceLink]:
+        return self._links.where(lambda one: one.observation == observation)
+
+    def note(self, event: StatusEvent) -> None:
+        self._events.add([event])
+
+    def events(self, observation: UUID) -> list[StatusEvent]:
+        return self._events.where(lambda one: one.observation == observation)
+
+
+def _fits(one: Observation, which: ports.ObservationFilter) -> bool:
+    return (
+        which.place in {None, one.place}
+        and which.category in {None, one.category}
+        and which.status in {None, one.status}
+        and (which.since is None or one.received_at >= which.since)
+        and (which.box is None or _inside(one.public_point, which.box))
+        and one.category not in which.except_categories
+    )
+
+
+def _inside(point: Point | None, box: Box) -> bool:
+    return point is not None and box.holds(point)
+
+
+class _Quarantine:
+    def __init__(self, rows: _Rows[Quarantined]) -> None:
+        self._rows = rows
+
+    def keep(self, refused: Sequence[Quarantined]) -> None:
+        for one in refused:
+            known = self._rows.find("message", (one.topic, one.sha256, one.reason))
+            if known is None:
+                self._rows.add([_copy(one)])
+            else:
+                known.count += one.count
+                known.last_seen = max(known.last_seen, one.last_seen)
+                known.state = QuarantineState.WAITING
+
+    def get(self, number: int) -> Quarantined | None:
+        return self._rows.numbered(number)
+
+    def page(
+        self,
+        *,
+        state: QuarantineState | None = QuarantineState.WAITING,
+        reason: str | None = None,
+        route: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Quarantined]:
+        found = [
+            number
+            for number, one in self._rows.peek()
+            if number > after
+            and state in {None, one.state}
+            and reason in {None, one.reason}
+            and route in {None, one.route}
+        ]
+        pages = map(self._rows.numbered, found[:limit])
+        return [one for one in pages if one is not None]
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        counts: dict[tuple[str, str], int] = {}
+        for _, one in self._rows.peek():
+            if one.state is QuarantineState.WAITING:
+                key = (one.route, one.reason)
+                counts[key] = counts.get(key, 0) + 1
+        return counts
+
+    def size(self) -> int:
+        return sum(len(one.payload) for _, one in self._rows.peek())
+
+
+class _Ledger:
+    def __init__(self, tallies: Mapping[tuple[date, str], Tally]) -> None:
+        self.tallies = tallies
+
+    def add(self, lines: Sequence[LedgerLine]) -> None:
+        tallies = dict(self.tallies)
+        for line in lines:
+            tally = replace(tallies.get((line.day, line.route), Tally()))
+            tally.add(line.tally)
+            tallies[line.day, line.route] = tally
+        self.tallies = tallies
+
+    def lines(self, since: date | None = None) -> list[LedgerLine]:
+        return [
+            LedgerLine(route, day, replace(self.tallies[day, route]))
+            for day, route in sorted(self.tallies)
+            if since is None or day >= since
+        ]
+
+
+class _ReceiveLog:
+    def __init__(self, arrivals: Mapping[tuple[bytes, str], int]) -> None:
+        self.arrivals = arrivals
+
+    def remember(self, arrivals: Sequence[tuple[bytes, str, int]]) -> None:
+        known = dict(self.arrivals)
+        for topic, sha256, arrival in arrivals:
+            known[topic, sha256] = arrival
+        self.arrivals = known
+
+    def recall(self, messages: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], int]:
+        return {one: self.arrivals[one] for one in messages if one in self.arrivals}
+
+    def forget(self, before_ms: int) -> None:
+        self.arrivals = {one: ms for one, ms in self.arrivals.items() if ms >= before_ms}
+
+
+class _Conflicts:
+    def __init__(
+        self, lost: tuple[tuple[Replacement, datetime], ...], datastreams: _Rows[Datastream]
+    ) -> None:
+        self.lost = lost
+        self._datastreams = datastreams
+
+    def keep(self, lost: Sequence[Replacement], at: datetime) -> None:
+        for one in lost:
+            if self._datastreams.number(("number", one.datastream)) is None:
+                raise ConflictError(f"there is no Datastream {one.datastream} to conflict within")
+        self.lost += tuple((one, at) for one in lost)
+
+    def count(self) -> int:
+        return len(self.lost)
+
+
+class _Keys:
+    def __init__(self, rows: _Rows[ApiKey]) -> None:
+        self._rows = rows
+
+    def with_secret(self, secret_sha256: str) -> ApiKey | None:
+        return self._rows.find("secret_sha256", secret_sha256)
+
+    def add(self, key: ApiKey) -> None:
+        self._rows.add([key])
+
+    def named(self, name: str) -> ApiKey | None:
+        return self._rows.find("name", name)
+
+    def remove(self, name: str) -> None:
+        number = self._rows.number(("name", name))
+        if number is not None:
+            self._rows.remove(number)
+
+
+class _Work:
+    """One unit of work on a state."""
+
+    def __init__(self, state: _State) -> None:
+        self._base = state
+        self._rows: dict[str, _Rows[Any]] = {}
+        for kind in _KINDS:
+            self._rows[kind.name] = _Rows(kind, state.tables[kind.name], self._rows)
+        self.zones: ports.Zones = _Zones(self._of(_ZONE))
+        self.places: ports.Places = _Places(self._of(_PLACE))
+        datastreams = self._of(_DATASTREAM)
+        self.things: ports.Things = _Things(
+            self._of(_THING), datastreams, self._of(_LOCATION), self.version
+        )
+        self.contributors: ports.Contributors = _Contributors(self._of(_CONTRIBUTOR))
+        self.observations: ports.Observations = _Observations(
+            self._of(_OBSERVATION), self._of(_PLACE_LINK), self._of(_STATUS_EVENT)
+        )
+        self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))
+        self.keys: ports.Keys = _Keys(self._of(_API_KEY))
+        self._ledger = _Ledger(state.tallies)
+        self._receive_log = _ReceiveLog(state.arrivals)
+        self._conflicts = _Conflicts(state.conflicts, datastreams)
+        self.ledger: ports.Ledger = self._ledger
+        self.receive_log: ports.ReceiveLog = self._receive_log
+        self.conflicts: ports.Conflicts = self._conflicts
+
+    def _of(self, kind: _Kind[E]) -> _Rows[E]:
+        return cast("_Rows[E]", self._rows[kind.name])
+
+    def version(self) -> int:
+        registry = [self._rows[kind.name] for kind in _KINDS if kind.registry]
+        for rows in registry:
+            rows.flush()
+        return self._base.version + sum(rows.changes for rows in registry)
+
+    def committed(self) -> _State:
+        for rows in self._rows.values():
+            rows.flush()
+        return _State(
+            {name: rows.committed() for name, rows in self._rows.items()},
+            self.version(),
+            self._ledger.tallies,
+            self._receive_log.arrivals,
+            self._conflicts.lost,
+        )
+
+    def undo(self) -> None:
+        for rows in self._rows.values():
+            rows.undo()
+
+
+class MemoryCivicStore:
+    """Civic data as long as the process lives; one unit of work writes at a time."""
+
+    def __init__(self, *, patience_s: float = 20.0) -> None:
+        """Begin empty.
+
+        Args:
+            patience_s: How long a writer waits for another. [s]
+        """
+        self._state = _State()
+        self._writing = Lock()
+        self._patience_s = patience_s
+
+    @contextmanager
+    def work(self, *, write: bool = True) -> Iterator[ports.UnitOfWork]:
+        """Open a unit of work: kept on a clean exit, undone otherwise or with ``write=False``.
+
+        Raises:
+            StoreUnavailableError: Another unit of work has been writing for too long.
+        """
+        with self._turn() if write else nullcontext():
+            work = _Work(self._state)
+            try:
+                yield work
+                kept = work.committed() if write else None
+            except BaseException:
+                work.undo()
+                raise
+            if kept is None:
+                work.undo()
+            else:
+                self._state = kept
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=self._patience_s):
+            raise StoreUnavailableError(
+                "civic data", "another unit of work has not ended", "try again"
+            )
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def ping(self) -> str:
+        """Return what answers."""
+        return "memory"
+
+    def close(self) -> None:
+        """Let go of nothing: what is kept goes with the store."""
+
+
+class MemoryVault:
+    """Contacts as long as the process lives."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._contacts: dict[str, Contact] = {}
+
+    def put(self, contact: Contact) -> None:
+        """Keep or replace the Contact of a pseudonym."""
+        self._contacts[contact.pseudonym] = replace(contact)
+
+    def get(self, pseudonym: str) -> Contact | None:
+        """Return the Contact of a pseudonym."""
+        contact = self._contacts.get(pseudonym)
+        return replace(contact) if contact else None
+
+    def erase(self, pseudonym: str) -> bool:
+        """Forget a Contact for good; tell whether there was one."""
+        return self._contacts.pop(pseudonym, None) is not None
+
+    def ping(self) -> str:
+        """Return what answers."""
+        return "memory"
+
+    def close(self) -> None:
+        """Let go of nothing: what is kept goes with the Vault."""

@@ -1,0 +1,401 @@
+"""Repositories: the questions of the ports, asked of one database session."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.orm import Session
+
+from livinglab.adapters.relational import tables
+from livinglab.domain.access import ApiKey
+from livinglab.domain.contributors import Contributor
+from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
+from livinglab.domain.observations import (
+    Observation,
+    PlaceLink,
+    Status,
+    StatusEvent,
+    Visibility,
+)
+from livinglab.domain.places import Place, Zone
+from livinglab.domain.readings import Interval, Replacement
+from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.ports import ObservationFilter
+
+SLICE = 400
+"""Pairs that one query asks for: SQLite allows some thousand parameters."""
+
+
+class SqlZones:
+    """See `ports.Zones`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def all(self) -> list[Zone]:
+        return list(self._session.scalars(select(Zone).order_by(tables.zone.c.key)))
+
+    def get(self, key: str) -> Zone | None:
+        return self._session.scalars(select(Zone).where(tables.zone.c.key == key)).first()
+
+    def add(self, zone: Zone) -> None:
+        self._session.add(zone)
+        self._session.flush()
+
+
+class SqlPlaces:
+    """See `ports.Places`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def all(self) -> list[Place]:
+        return list(self._session.scalars(select(Place).order_by(tables.place.c.key)))
+
+    def get(self, key: str) -> Place | None:
+        return self._session.scalars(select(Place).where(tables.place.c.key == key)).first()
+
+    def add(self, place: Place) -> None:
+        self._session.add(place)
+        self._session.flush()
+
+
+class SqlThings:
+    """See `ports.Things`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def version(self) -> int:
+        self._session.flush()
+        asked = select(tables.registry_version.c.version)
+        return int(self._session.execute(asked).scalar_one())
+
+    def all(self) -> list[Thing]:
+        return list(self._session.scalars(select(Thing).order_by(tables.thing.c.key)))
+
+    def get(self, key: str) -> Thing | None:
+        return self._session.scalars(select(Thing).where(tables.thing.c.key == key)).first()
+
+    def add(self, things: Sequence[Thing]) -> None:
+        self._session.add_all(things)
+        self._session.flush()
+
+    def datastreams(self, thing: str | None = None) -> list[Datastream]:
+        asked = select(Datastream).order_by(tables.datastream.c.number)
+        if thing is not None:
+            asked = asked.where(tables.datastream.c.thing == thing)
+        return list(self._session.scalars(asked))
+
+    def datastream(self, key: str) -> Datastream | None:
+        asked = select(Datastream).where(tables.datastream.c.key == key)
+        return self._session.scalars(asked).first()
+
+    def add_datastreams(self, datastreams: Sequence[Datastream]) -> None:
+        self._session.add_all(datastreams)
+        self._session.flush()
+
+    def locations(self, thing: str | None = None) -> list[Location]:
+        asked = select(Location).order_by(tables.location.c.since, tables.location.c.number)
+        if thing is not None:
+            asked = asked.where(tables.location.c.thing == thing)
+        return list(self._session.scalars(asked))
+
+    def add_locations(self, locations: Sequence[Location]) -> None:
+        self._session.add_all(locations)
+        self._session.flush()
+
+
+class SqlContributors:
+    """See `ports.Contributors`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, pseudonym: str) -> Contributor | None:
+        asked = select(Contributor).where(tables.contributor.c.pseudonym == pseudonym)
+        return self._session.scalars(asked).first()
+
+    def with_token(self, token_sha256: str) -> Contributor | None:
+        asked = select(Contributor).where(tables.contributor.c.token_sha256 == token_sha256)
+        return self._session.scalars(asked).first()
+
+    def add(self, contributor: Contributor) -> None:
+        self._session.add(contributor)
+        self._session.flush()
+
+
+class SqlObservations:
+    """See `ports.Observations`."""
+
+    _rows = tables.observation.c
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, observation: UUID) -> Observation | None:
+        asked = select(Observation).where(self._rows.id == observation)
+        return self._session.scalars(asked).first()
+
+    def posted_as(self, source: str, client_key: str) -> Observation | None:
+        asked = select(Observation).where(
+            self._rows.source == source, self._rows.client_key == client_key
+        )
+        return self._session.scalars(asked).first()
+
+    def add(self, observation: Observation) -> None:
+        self._session.add(observation)
+        self._session.flush()
+
+    def page(
+        self, which: ObservationFilter, *, after: int | None = None, limit: int = 100
+    ) -> list[Observation]:
+        rows = self._rows
+        asked = select(Observation).order_by(rows.number.desc()).limit(limit)
+        if after is not None:
+            asked = asked.where(rows.number < after)
+        if which.place is not None:
+            asked = asked.where(rows.place == which.place)
+        if which.category is not None:
+            asked = asked.where(rows.category == which.category)
+        if which.status is not None:
+            asked = asked.where(rows.status == which.status)
+        if which.since is not None:
+            asked = asked.where(rows.received_at >= which.since)
+        if which.box is not None:
+            asked = asked.where(
+                rows.public_lon.between(which.box.west, which.box.east),
+                rows.public_lat.between(which.box.south, which.box.north),
+            )
+        if which.except_categories:
+            asked = asked.where(rows.category.not_in(which.except_categories))
+        return list(self._session.scalars(asked))
+
+    def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
+        asked = select(Observation).where(self._rows.visibility == Visibility.QUARANTINED)
+        if after is not None:
+            asked = asked.where(self._rows.number > after)
+        return list(self._session.scalars(asked.order_by(self._rows.number).limit(limit)))
+
+    def at_place(self, place: str, interval: Interval | None = None) -> list[Observation]:
+        asked = select(Observation).where(self._rows.place == place)
+        if interval is not None:
+            asked = asked.where(
+                self._rows.occurred_at >= interval.start, self._rows.occurred_at < interval.end
+            )
+        return list(
+            self._session.scalars(asked.order_by(self._rows.occurred_at, self._rows.number))
+        )
+
+    def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
+        self._session.flush()
+        rows = self._rows
+        asked = (
+            select(rows.place, rows.category, rows.status, func.count())
+            .where(rows.visibility != Visibility.REMOVED)
+            .group_by(rows.place, rows.category, rows.status)
+        )
+        counts: dict[str, dict[tuple[str, Status], int]] = {}
+        for place, category, status, n in self._session.execute(asked):
+            counts.setdefault(place, {})[category, status] = n
+        return counts
+
+    def count(self) -> int:
+        self._session.flush()
+        asked = select(func.count()).select_from(tables.observation)
+        return self._session.execute(asked).scalar_one()
+
+    def link(self, link: PlaceLink) -> None:
+        self._session.add(link)
+
+    def links(self, observation: UUID) -> list[PlaceLink]:
+        rows = tables.place_link.c
+        asked = select(PlaceLink).where(rows.observation == observation).order_by(rows.number)
+        return list(self._session.scalars(asked))
+
+    def note(self, event: StatusEvent) -> None:
+        self._session.add(event)
+
+    def events(self, observation: UUID) -> list[StatusEvent]:
+        rows = tables.status_event.c
+        asked = select(StatusEvent).where(rows.observation == observation).order_by(rows.number)
+        return list(self._session.scalars(asked))
+
+
+class SqlQuarantine:
+    """See `ports.Quarantine`."""
+
+    _rows = tables.quarantine.c
+    _names = tuple(one.name for one in fields(Quarantined) if one.name != "number")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def keep(self, refused: Sequence[Quarantined]) -> None:
+        if not refused:
+            return
+        new = upsert(tables.quarantine)
+        counted_on = new.on_conflict_do_update(
+            index_elements=["topic", "sha256", "reason"],
+            set_={
+                "count": self._rows["count"] + new.excluded["count"],
+                "last_seen": func.max(self._rows.last_seen, new.excluded.last_seen),
+                "state": QuarantineState.WAITING,
+            },
+        )
+        rows = [{name: getattr(one, name) for name in self._names} for one in refused]
+        self._session.connection().execute(counted_on, rows)
+        self._session.expire_all()
+
+    def get(self, number: int) -> Quarantined | None:
+        return self._session.get(Quarantined, number)
+
+    def page(
+        self,
+        *,
+        state: QuarantineState | None = QuarantineState.WAITING,
+        reason: str | None = None,
+        route: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Quarantined]:
+        asked = select(Quarantined).where(self._rows.number > after)
+        for column, wanted in (("state", state), ("reason", reason), ("route", route)):
+            if wanted is not None:
+                asked = asked.where(self._rows[column] == wanted)
+        return list(self._session.scalars(asked.order_by(self._rows.number).limit(limit)))
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        self._session.flush()
+        asked = (
+            select(self._rows.route, self._rows.reason, func.count())
+            .where(self._rows.state == QuarantineState.WAITING)
+            .group_by(self._rows.route, self._rows.reason)
+        )
+        return {(route, reason): n for route, reason, n in self._session.execute(asked)}
+
+    def size(self) -> int:
+        asked = select(func.coalesce(func.sum(func.length(self._rows.payload)), 0))
+        return int(self._session.execute(asked).scalar_one())
+
+
+class SqlLedger:
+    """See `ports.Ledger`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, lines: Sequence[LedgerLine]) -> None:
+        if not lines:
+            return
+        new = upsert(tables.ledger)
+        added = new.on_conflict_do_update(
+            index_elements=["day", "route"],
+            set_={name: tables.ledger.c[name] + new.excluded[name] for name in tables.TALLY},
+        )
+        rows = [
+            {"day": one.day, "route": one.route}
+            | {name: getattr(one.tally, name) for name in tables.TALLY}
+            for one in lines
+        ]
+        self._session.connection().execute(added, rows)
+
+    def lines(self, since: date | None = None) -> list[LedgerLine]:
+        asked = select(tables.ledger).order_by(tables.ledger.c.day, tables.ledger.c.route)
+        if since is not None:
+            asked = asked.where(tables.ledger.c.day >= since)
+        return [
+            LedgerLine(row.route, row.day, Tally(**{n: getattr(row, n) for n in tables.TALLY}))
+            for row in self._session.execute(asked)
+        ]
+
+
+class SqlReceiveLog:
+    """See `ports.ReceiveLog`."""
+
+    _rows = tables.receive_log.c
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def remember(self, arrivals: Sequence[tuple[bytes, str, int]]) -> None:
+        if not arrivals:
+            return
+        new = upsert(tables.receive_log)
+        latest = new.on_conflict_do_update(
+            index_elements=["sha256", "topic"], set_={"arrived_ms": new.excluded.arrived_ms}
+        )
+        rows = [{"topic": t, "sha256": digest, "arrived_ms": ms} for t, digest, ms in arrivals]
+        self._session.connection().execute(latest, rows)
+
+    def recall(self, messages: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], int]:
+        found: dict[tuple[bytes, str], int] = {}
+        wanted = set(messages)
+        for start in range(0, len(messages), SLICE):
+            digests = [digest for _, digest in messages[start : start + SLICE]]
+            asked = select(self._rows.topic, self._rows.sha256, self._rows.arrived_ms).where(
+                self._rows.sha256.in_(digests)
+            )
+            for topic, digest, ms in self._session.execute(asked):
+                if (topic, digest) in wanted:
+                    found[topic, digest] = ms
+        return found
+
+    def forget(self, before_ms: int) -> None:
+        gone = tables.receive_log.delete().where(self._rows.arrived_ms < before_ms)
+        self._session.connection().execute(gone)
+
+
+class SqlConflicts:
+    """See `ports.Conflicts`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def keep(self, lost: Sequence[Replacement], at: datetime) -> None:
+        if not lost:
+            return
+        rows = [
+            {
+                "datastream": one.datastream,
+                "time_ms": one.time,
+                "old": one.old,
+                "new": one.new,
+                "at": at,
+            }
+            for one in lost
+        ]
+        self._session.connection().execute(insert(tables.conflict), rows)
+
+    def count(self) -> int:
+        asked = select(func.count()).select_from(tables.conflict)
+        return self._session.execute(asked).scalar_one()
+
+
+class SqlKeys:
+    """See `ports.Keys`."""
+
+    _rows = tables.api_key.c
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def with_secret(self, secret_sha256: str) -> ApiKey | None:
+        asked = select(ApiKey).where(self._rows.secret_sha256 == secret_sha256)
+        return self._session.scalars(asked).first()
+
+    def add(self, key: ApiKey) -> None:
+        self._session.add(key)
+        self._session.flush()
+
+    def named(self, name: str) -> ApiKey | None:
+        return self._session.scalars(select(ApiKey).where(self._rows.name == name)).first()
+
+    def remove(self, name: str) -> None:
+        found = self.named(name)
+        if found is not None:
+            self._session.delete(found)
+            self._session.flush()

@@ -1,0 +1,109 @@
+"""Units of work on a database: every civic change of one transaction, or none."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from livinglab import ports
+from livinglab.adapters.relational import repositories
+from livinglab.adapters.relational.engine import (
+    connections,
+    database_url,
+    open_engine,
+    ping,
+    writing,
+)
+from livinglab.adapters.relational.mapping import start_mappers
+from livinglab.adapters.relational.migrations import require_newest, upgrade
+from livinglab.errors import ConflictError
+
+PART = "civic data"
+PATIENCE_S = 20.0
+"""How long a writer waits for another one. [s]"""
+
+
+class _Work:
+    """One transaction; see `ports.UnitOfWork`."""
+
+    def __init__(self, session: Session) -> None:
+        self.zones: ports.Zones = repositories.SqlZones(session)
+        self.places: ports.Places = repositories.SqlPlaces(session)
+        self.things: ports.Things = repositories.SqlThings(session)
+        self.contributors: ports.Contributors = repositories.SqlContributors(session)
+        self.observations: ports.Observations = repositories.SqlObservations(session)
+        self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
+        self.ledger: ports.Ledger = repositories.SqlLedger(session)
+        self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)
+        self.conflicts: ports.Conflicts = repositories.SqlConflicts(session)
+        self.keys: ports.Keys = repositories.SqlKeys(session)
+
+
+class SqlCivicStore:
+    """A CivicStore on a relational database."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Bind an engine whose schema is the newest; `open` makes sure of that."""
+        self._engine = engine
+        self._readers = sessionmaker(engine, expire_on_commit=False, autoflush=True)
+        self._writers = sessionmaker(writing(engine), expire_on_commit=False, autoflush=True)
+
+    @classmethod
+    def open(cls, url: str, *, migrate: bool = False) -> "SqlCivicStore":
+        """Open a database.
+
+        Args:
+            url: SQLAlchemy URL.
+            migrate: Bring its schema up to date first; else one that is behind is refused.
+
+        Raises:
+            SettingsError: The URL names no database that is supported.
+            StoreUnavailableError: It cannot be reached, or its schema is behind.
+        """
+        start_mappers()
+        where = database_url(url, "LIVINGLAB_CIVIC")
+        engine = open_engine(where, PART, patience_s=PATIENCE_S, pragmas=("journal_mode=WAL",))
+        try:
+            if migrate:
+                upgrade(engine, PART)
+            else:
+                require_newest(engine, PART)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    @contextmanager
+    def work(self, *, write: bool = True) -> Iterator[ports.UnitOfWork]:
+        """Open a transaction: see `ports.CivicStore`."""
+        session = (self._writers if write else self._readers)()
+        try:
+            with connections(PART):
+                session.connection()
+                yield _Work(session)
+                if write:
+                    session.commit()
+        except IntegrityError as error:
+            session.rollback()
+            raise ConflictError(_named(error)) from error
+        finally:
+            session.close()
+
+    def ping(self) -> str:
+        """Return name and version of what answers: see `ports.CivicStore`."""
+        return ping(self._engine, PART)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._engine.dispose()
+
+
+def _named(error: IntegrityError) -> str:
+    """Say which promise was broken, and with which key."""
+    values = error.params
+    shown = values if isinstance(values, (tuple, dict)) else ()
+    keys = shown.values() if isinstance(shown, dict) else shown
+    told = ", ".join(str(one) for one in keys if isinstance(one, str))[:200]
+    return f"{error.orig}: {told}"
