@@ -1,0 +1,158 @@
+"""Decoding: what the lab would make of one payload, storing nothing."""
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from livinglab.domain.geometry import Point
+from livinglab.domain.observed_properties import OBSERVED_PROPERTIES, range_flag
+from livinglab.domain.readings import Flag, Test, TimeSource, from_ms, to_ms
+from livinglab.domain.things import thing_key
+from livinglab.wire.decoders import SCHEMES, decoder, guess
+from livinglab.wire.routes import Route
+from livinglab.wire.settling import EARLIEST_MS, FUTURE_TOLERANCE_MS, settle_unit
+from livinglab.wire.sinks import Undecodable
+from livinglab.wire.topics import Router
+
+
+class _Lines:
+    """A sink that keeps what it is told as the lines that `decode` prints."""
+
+    def __init__(self, scheme: str, received_ms: int) -> None:
+        self.scheme = scheme
+        self.received_ms = received_ms
+        self.lines: list[dict[str, Any]] = []
+
+    def reading(  # noqa: PLR0913 - the Sink's signature
+        self,
+        thing: str,
+        observed_property: str,
+        time: int | None,
+        value: float,
+        *,
+        unit: str | None = None,
+        source: object = None,
+        path: str = "",
+        point: Point | None = None,
+        interval_s: float | None = None,
+        channel: str = "",
+        time_source: TimeSource = TimeSource.PAYLOAD,
+        doubted: bool = False,
+    ) -> None:
+        """Take one Reading: see `wire.sinks.Sink`."""
+        if observed_property not in OBSERVED_PROPERTIES:
+            self.reject("unknown_property", f"{observed_property[:80]!r} is no property", path)
+            return
+        if time is None:
+            time, time_source = self.received_ms, TimeSource.RECEIVED
+        if time > self.received_ms + FUTURE_TOLERANCE_MS or time < EARLIEST_MS:
+            reason = "bad_time" if time < EARLIEST_MS else "future"
+            self.reject(reason, "the time lies outside what can be", path)
+            return
+        result, flag, known = self._judge(value, unit, observed_property, doubted=doubted)
+        self.lines.append(
+            {
+                "thing": thing_key(self.scheme, thing),
+                "property": observed_property,
+                **({"channel": channel} if channel else {}),
+                "time": _time(time),
+                "result": None if math.isnan(result) else result,
+                "unit": OBSERVED_PROPERTIES[observed_property].unit if known else None,
+                "raw": {"value": source, "unit": unit or None},
+                "flag": int(flag),
+                "point": list(point) if point else None,
+                "interval_s": interval_s,
+                "time_source": time_source.value,
+            }
+        )
+
+    @staticmethod
+    def _judge(
+        value: float, unit: str | None, observed_property: str, *, doubted: bool
+    ) -> tuple[float, int, bool]:
+        """Return the result, its flag, and whether its unit is known."""
+        if math.isnan(value):
+            return value, Flag.MISSING, True
+        flag, known, result = int(Flag.NOT_EVALUATED), True, value
+        if unit is not None:
+            settled = settle_unit(value, unit, observed_property)
+            result, flag, known = (
+                settled.result,
+                settled.flag,
+                not settled.tests & Test.UNIT_UNKNOWN,
+            )
+        if known:
+            flag = int(range_flag(OBSERVED_PROPERTIES[observed_property], result)[0])
+        return result, max(flag, Flag.SUSPECT) if doubted else flag, known
+
+    def reject(self, reason: str, detail: str, path: str = "", *, readings: int = 1) -> None:
+        """Refuse part of a message: see `wire.sinks.Sink`."""
+        del readings
+        self.lines.append({"reject": reason, "detail": detail, "path": path})
+
+    def ignore(self, rule: str, path: str = "") -> None:
+        """Pass over what is no measurement."""
+        self.lines.append({"ignored": rule, "path": path})
+
+
+def _time(ms: int) -> str:
+    text = from_ms(ms).isoformat(timespec="milliseconds" if ms % 1_000 else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def decode(
+    format_: str,
+    payload: bytes,
+    *,
+    topic: str = "",
+    timezone: str | None = None,
+    now: datetime,
+    route: Route | None = None,
+    everything: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield one line per Reading or refusal, in payload order.
+
+    Args:
+        format_: A format of `wire.decoders.DECODERS`; `auto` first says which it took.
+        payload: As it would come.
+        topic: Where it would come; for format `lab`, ``lab/<thing>/<property>``.
+        timezone: IANA zone of times that tell none.
+        now: When it would arrive.
+        route: What format `json` needs to know.
+        everything: Also yield what is knowingly not a measurement.
+
+    Raises:
+        UnsupportedFormatError: There is no such format.
+    """
+    decoder(format_)
+    try:
+        if format_ == "auto":
+            format_ = guess(payload, topic)
+            yield {"format": format_}
+        route = _route(format_, timezone, route)
+        fields = _fields(route, topic)
+        sink = _Lines(route.scheme, to_ms(now))
+        decoder(format_)(payload, fields, route, sink)
+    except Undecodable as error:
+        yield {"reject": error.reason, "detail": error.detail, "path": error.path}
+        return
+    yield from (line for line in sink.lines if everything or "ignored" not in line)
+
+
+def _route(format_: str, timezone: str | None, route: Route | None) -> Route:
+    if route is not None:
+        return route
+    return Route(
+        name="decode",
+        filter="lab/{thing}/{property}" if format_ == "lab" else "#",
+        format=format_,
+        scheme=SCHEMES.get(format_, "json"),
+        timezone=timezone,
+    )
+
+
+def _fields(route: Route, topic: str) -> dict[str, str]:
+    """Read the topic by the route; a topic that does not fit tells nothing."""
+    found = Router([route]).route(topic.encode())
+    return dict(found[1]) if found else {}

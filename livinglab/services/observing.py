@@ -1,0 +1,284 @@
+"""Observing: a citizen posts about a Place."""
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from livinglab.domain.contributors import Contributor, Trust
+from livinglab.domain.geometry import Point
+from livinglab.domain.observations import (
+    Category,
+    Channel,
+    Observation,
+    ObservationKind,
+    PlaceLink,
+    StatusEvent,
+    Visibility,
+)
+from livinglab.domain.places import (
+    Join,
+    JoinMethod,
+    Place,
+    PlaceIndex,
+    PlaceOrigin,
+    Zone,
+    zone_of,
+)
+from livinglab.domain.privacy import Precision, public_point
+from livinglab.errors import ClientKeyReusedError, InvalidError
+from livinglab.ports import UnitOfWork
+
+SKEW_TOLERANCE = timedelta(minutes=2)
+"""A device clock that is off by more is corrected."""
+LEAST_CONFIDENCE = 0.35
+"""Below this a posting gets a Place of its own instead of a doubtful one."""
+_CONTACT = re.compile(
+    r"https?://|www\.|\b[\w.+-]+@[\w-]+\.\w+|\+?\d[\d\s()./-]{7,}\d"
+    r"|\b[A-Z]{1,3}[- ]?\d{2,4}[- ]?[A-Z]{1,3}\b"
+)
+"""Links, mail addresses, telephone numbers and number plates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a citizen wants to post."""
+
+    client_key: UUID
+    category: str
+    kind: ObservationKind = ObservationKind.PROBLEM
+    text: str = ""
+    lang: str | None = None
+    severity: int | None = None
+    point: Point | None = None
+    accuracy_m: float | None = None
+    place: str | None = None
+    occurred_at: datetime | None = None
+    submitted_at: datetime | None = None
+    device_time: datetime | None = None
+    """What the device's clock shows while it sends."""
+    channel: Channel = Channel.WEB
+    assisted: bool = False
+    source: str = "api"
+
+    def digest(self) -> str:
+        """Hash what was posted; the device's present time may differ between attempts."""
+        facts = {
+            name: str(getattr(self, name))
+            for name in self.__slots__
+            if name not in {"client_key", "device_time", "submitted_at", "source"}
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clocks:
+    """When it was, by the citizen, by the device, and by us."""
+
+    occurred_at: datetime
+    submitted_at: datetime | None
+    skew_s: float | None
+    corrected: bool
+
+
+def observe(
+    draft: Draft,
+    token: str | None,
+    *,
+    categories: Mapping[str, Category],
+    work: UnitOfWork,
+    now: datetime,
+) -> tuple[Observation, bool]:
+    """Attach what a citizen posted to its Place; the same draft twice is kept once.
+
+    Args:
+        draft: What was posted.
+        token: Secret of the citizen's device; None is a Contributor of its own.
+        categories: The city's themes.
+        work: The transaction.
+        now: When it arrived.
+
+    Returns:
+        The Observation, and whether it is new.
+
+    Raises:
+        ClientKeyReusedError: The key was used for another posting.
+        InvalidError: Something is not as it must be, with its path.
+    """
+    digest = draft.digest()
+    if earlier := work.observations.posted_as(draft.source, str(draft.client_key)):
+        if earlier.body_sha256 != digest:
+            raise ClientKeyReusedError(str(draft.client_key))
+        return earlier, False
+    category = categories.get(draft.category)
+    if category is None:
+        raise InvalidError("category", f"must be one of {', '.join(sorted(categories))}")
+    contributor = _contributor(token, work, now)
+    clocks = _clocks(draft, now)
+    joined = _join(draft, category, work)
+    shown = public_point(draft.point, category.privacy) if draft.point else None
+    observation = Observation(
+        id=uuid4(),
+        contributor=contributor.pseudonym,
+        source=draft.source,
+        client_key=str(draft.client_key),
+        body_sha256=digest,
+        kind=draft.kind,
+        category=category.key,
+        channel=draft.channel,
+        assisted=draft.assisted,
+        text=draft.text,
+        lang=draft.lang,
+        severity=draft.severity,
+        occurred_at=clocks.occurred_at,
+        submitted_at=clocks.submitted_at,
+        received_at=now,
+        skew_s=clocks.skew_s,
+        time_corrected=clocks.corrected,
+        place=joined.place,
+        method=joined.method,
+        distance_m=joined.distance_m,
+        confidence=joined.confidence,
+        lon=draft.point.lon if draft.point else None,
+        lat=draft.point.lat if draft.point else None,
+        accuracy_m=draft.accuracy_m,
+        public_lon=shown.lon if shown else None,
+        public_lat=shown.lat if shown else None,
+        visibility=_visibility(draft.text, contributor),
+    )
+    work.observations.add(observation)
+    _begin_histories(observation, work, now)
+    return observation, True
+
+
+def _begin_histories(observation: Observation, work: UnitOfWork, now: datetime) -> None:
+    work.observations.link(
+        PlaceLink(
+            observation=observation.id,
+            place=observation.place,
+            method=observation.method,
+            distance_m=observation.distance_m,
+            confidence=observation.confidence,
+            by="join",
+            at=now,
+        )
+    )
+    work.observations.note(
+        StatusEvent(
+            observation=observation.id,
+            at=now,
+            actor="contributor",
+            visibility=observation.visibility,
+            status=observation.status,
+        )
+    )
+
+
+def _contributor(token: str | None, work: UnitOfWork, now: datetime) -> Contributor:
+    """Return who posts: the one behind the token, or somebody new."""
+    digest = hashlib.sha256(token.encode()).hexdigest() if token else None
+    found = work.contributors.with_token(digest) if digest else None
+    if found is None:
+        found = Contributor(
+            pseudonym=secrets.token_hex(16), created_at=now, token_sha256=digest, trust=Trust.NEW
+        )
+        work.contributors.add(found)
+    return found
+
+
+def _visibility(text: str, contributor: Contributor) -> Visibility:
+    """Decide who may read it before a moderator did; without words there is nothing to read."""
+    if contributor.trust is Trust.BLOCKED:
+        return Visibility.QUARANTINED
+    if not text.strip():
+        return Visibility.PUBLIC
+    if contributor.trust is Trust.NEW or _CONTACT.search(text):
+        return Visibility.QUARANTINED
+    return Visibility.PUBLIC
+
+
+def _clocks(draft: Draft, now: datetime) -> _Clocks:
+    """Bring three clocks together: what cannot be lies in the future."""
+    skew = now - draft.device_time if draft.device_time else None
+    wrong = skew is not None and abs(skew) > SKEW_TOLERANCE
+    shift = skew if wrong and skew is not None else timedelta(0)
+    occurred = (draft.occurred_at or draft.submitted_at or now) + shift
+    submitted = draft.submitted_at + shift if draft.submitted_at else None
+    future = occurred > now or (submitted is not None and submitted > now)
+    return _Clocks(
+        occurred_at=min(occurred, now),
+        submitted_at=min(submitted, now) if submitted else None,
+        skew_s=skew.total_seconds() if skew is not None else None,
+        corrected=wrong or future,
+    )
+
+
+def _join(draft: Draft, category: Category, work: UnitOfWork) -> Join:
+    """Find the Place: the one that was named, the one in reach, or a new one."""
+    index, zones = PlaceIndex(work.places.all()), work.zones.all()
+    if draft.place is not None:
+        chosen = index.chosen(draft.place, draft.point)
+        if chosen is None:
+            raise InvalidError("place", f"there is no Place {draft.place!r}; see GET /places")
+        return chosen
+    if draft.point is None:
+        raise InvalidError("point", "give a point [lon, lat], or the key of a place")
+    joined = index.join(
+        draft.point,
+        method=JoinMethod.PIN,
+        reach_m=category.reach_m,
+        accuracy_m=draft.accuracy_m or 0.0,
+    )
+    if joined is not None and joined.confidence >= LEAST_CONFIDENCE:
+        return joined
+    return _new_place(draft.point, category, zones, work)
+
+
+def _new_place(point: Point, category: Category, zones: list[Zone], work: UnitOfWork) -> Join:
+    """Make a Place where nobody named one: no more precise than the theme allows."""
+    zone = zone_of(point, zones)
+    shown = public_point(point, category.privacy)
+    if shown is None:
+        return _zone_place(zone, work)
+    key = f"o:{shown.lon:.5f}:{shown.lat:.5f}"
+    if work.places.get(key) is None:
+        radius = category.privacy.cell_m / 2
+        exact = category.privacy.precision is Precision.EXACT
+        work.places.add(
+            Place(
+                key=key,
+                name=f"{zone.name if zone else 'Outskirts'}, {shown.lat:.4f} {shown.lon:.4f}",
+                lon=shown.lon,
+                lat=shown.lat,
+                radius_m=50.0 if exact else radius,
+                zone=zone.key if zone else None,
+                origin=PlaceOrigin.OBSERVATION,
+            )
+        )
+    return Join(place=key, method=JoinMethod.PIN, distance_m=0.0, confidence=1.0)
+
+
+def _zone_place(zone: Zone | None, work: UnitOfWork) -> Join:
+    """Attach to a Zone as a whole, for themes that may not be placed more precisely."""
+    if zone is None:
+        raise InvalidError("point", "lies outside the zones of the city; name a place instead")
+    key = f"zone:{zone.key}"
+    if work.places.get(key) is None:
+        lons, lats = zip(*zone.ring, strict=True)
+        middle = Point(sum(lons) / len(lons), sum(lats) / len(lats))
+        work.places.add(
+            Place(
+                key=key,
+                name=zone.name,
+                lon=middle.lon,
+                lat=middle.lat,
+                radius_m=0.0,
+                zone=zone.key,
+                origin=PlaceOrigin.OBSERVATION,
+            )
+        )
+    return Join(place=key, method=JoinMethod.ZONE_CENTROID, distance_m=0.0, confidence=1.0)
