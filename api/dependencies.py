@@ -1,0 +1,98 @@
+"""What a route may ask for: a transaction, the caller's key, and the caller's share of patience."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from threading import Lock
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from livinglab.bootstrap import Lab
+from livinglab.domain.access import ApiKey, Scope
+from livinglab.errors import ForbiddenError, LimitExceededError, UnauthorizedError
+from livinglab.ports import UnitOfWork
+
+
+def lab_of(request: Request) -> Lab:
+    """Return the lab that the app serves."""
+    lab: Lab = request.app.state.lab
+    return lab
+
+
+LabDep = Annotated[Lab, Depends(lab_of)]
+
+
+def _write(lab: LabDep) -> Iterator[UnitOfWork]:
+    with lab.work() as work:
+        yield work
+
+
+def _read(lab: LabDep) -> Iterator[UnitOfWork]:
+    with lab.work(write=False) as work:
+        yield work
+
+
+WriteDep = Annotated[UnitOfWork, Depends(_write, scope="function")]
+"""A transaction that is committed before the answer leaves."""
+ReadDep = Annotated[UnitOfWork, Depends(_read, scope="function")]
+
+
+def key_of(request: Request, work: UnitOfWork) -> ApiKey | None:
+    """Return the key that came with a request; a wrong one is refused, none is none."""
+    given = request.headers.get("authorization", "")
+    if not given:
+        return None
+    kind, _, secret = given.partition(" ")
+    found = None
+    if kind.lower() == "bearer" and secret:
+        found = work.keys.with_secret(hashlib.sha256(secret.strip().encode()).hexdigest())
+    if found is None:
+        raise UnauthorizedError("this key is not known; send `Authorization: Bearer KEY`")
+    return found
+
+
+def demand(request: Request, work: UnitOfWork, scope: Scope) -> ApiKey:
+    """Return the caller's key, which must have a scope."""
+    key = key_of(request, work)
+    if key is None:
+        raise UnauthorizedError("this needs a key; send `Authorization: Bearer KEY`")
+    if not key.allows(scope):
+        raise ForbiddenError(scope.value)
+    return key
+
+
+class Limits:
+    """Token buckets: so many postings a minute for each caller; hashes only, kept in memory."""
+
+    CALLERS = 50_000
+
+    def __init__(self, per_minute: int) -> None:
+        """Allow so many a minute."""
+        self._per_minute = per_minute
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = Lock()
+
+    def take(self, caller: str) -> None:
+        """Take one from the caller's bucket.
+
+        Raises:
+            LimitExceededError: It is empty.
+        """
+        name = hashlib.sha256(caller.encode()).hexdigest()
+        now = time.monotonic()
+        with self._lock:
+            left, at = self._buckets.pop(name, (float(self._per_minute), now))
+            left = min(self._per_minute, left + (now - at) * self._per_minute / 60)
+            self._buckets[name] = (left - 1 if left >= 1 else left, now)
+            while len(self._buckets) > self.CALLERS:
+                self._buckets.popitem(last=False)
+        if left < 1:
+            raise LimitExceededError("postings", int((1 - left) * 60 / self._per_minute) + 1)
+
+
+def network_of(request: Request) -> str:
+    """Return the caller's network: /24 of IPv4, /48 of IPv6."""
+    host = request.client.host if request.client else "unknown"
+    return ":".join(host.split(":")[:3]) if ":" in host else host.rpartition(".")[0]

@@ -1,0 +1,1 @@
+"""Pages: Jinja templates, and what they need to be rendered."""

@@ -1,0 +1,197 @@
+"""The public serializer: the only way from entities to what anybody may read.
+
+What may be public is decided by `livinglab.domain.privacy`; here it becomes JSON. A pseudonym, a
+token, an exact position, a client_key, a hash and words that wait never pass.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from livinglab.domain.geometry import Point
+from livinglab.domain.observations import Category, Observation, Visibility
+from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
+from livinglab.domain.places import Place, Zone
+from livinglab.domain.readings import Bucket, Reading
+from livinglab.domain.things import Datastream, Thing
+from livinglab.services.joining import AtPlace, Latest, Timeline
+
+Json = dict[str, Any]
+
+
+def time(instant: datetime) -> str:
+    """Write an instant as RFC 3339 in UTC."""
+    spec = "milliseconds" if instant.microsecond else "seconds"
+    text = instant.isoformat(timespec=spec)
+    return text.replace("+00:00", "Z")
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _point(point: Point | None) -> list[float] | None:
+    return [point.lon, point.lat] if point else None
+
+
+def zone(one: Zone) -> Json:
+    """Describe a Zone."""
+    return {
+        "key": one.key,
+        "name": one.name,
+        "kind": one.kind.value,
+        "residents": one.residents,
+        "counted": one.counted.isoformat(),
+        "ring": [_point(corner) for corner in one.ring],
+    }
+
+
+def place(one: Place) -> Json:
+    """Describe a Place."""
+    return {
+        "key": one.key,
+        "name": one.name,
+        "point": _point(one.point),
+        "radius_m": one.radius_m,
+        "zone": one.zone,
+        "origin": one.origin.value,
+    }
+
+
+def latest(one: Latest, now: datetime) -> Json:
+    """Describe a Datastream with its latest Reading, its age, and whether that is current."""
+    known = OBSERVED_PROPERTIES[one.datastream.observed_property]
+    told: Json = {
+        "key": one.datastream.key,
+        "thing": one.datastream.thing,
+        "property": known.key,
+        "label": known.label,
+        "unit": known.unit,
+        "time": None,
+        "result": None,
+        "flag": None,
+        "age_s": None,
+        "stale": one.stale,
+        "current": one.current,
+    }
+    if one.reading is not None:
+        told |= {
+            "time": time(one.reading.time),
+            "result": _number(one.reading.result),
+            "flag": int(one.reading.flag),
+            "age_s": round((now - one.reading.time).total_seconds(), 1),
+        }
+    return told
+
+
+def at_place(one: AtPlace, now: datetime, categories: Mapping[str, Category]) -> Json:
+    """Describe a Place and what is known there; personal themes are only in aggregates."""
+    return {
+        **place(one.place),
+        "datastreams": [latest(stream, now) for stream in one.latest],
+        "observations": [
+            {"category": category, "status": status.value, "n": n}
+            for (category, status), n in sorted(one.observations.items(), key=str)
+            if _itemised(category, categories)
+        ],
+    }
+
+
+def _itemised(category: str, categories: Mapping[str, Category]) -> bool:
+    return category in categories and not categories[category].privacy.personal
+
+
+def observation(one: Observation, categories: Mapping[str, Category]) -> Json | None:
+    """Describe an Observation; None where the public may not see that it exists."""
+    hidden = one.visibility in {Visibility.REMOVED, Visibility.RESTRICTED}
+    if hidden or not _itemised(one.category, categories):
+        return None
+    waiting = one.visibility is Visibility.QUARANTINED
+    return {
+        "id": str(one.id),
+        "kind": one.kind.value,
+        "category": one.category,
+        "place": one.place,
+        "point": _point(one.public_point),
+        "occurred_at": time(one.occurred_at),
+        "received_at": time(one.received_at),
+        "severity": one.severity,
+        "channel": one.channel.value,
+        "assisted": one.assisted,
+        "status": one.status.value,
+        "outcome": one.outcome,
+        "waiting": waiting,
+        "text": None if waiting else one.text,
+        "lang": one.lang,
+    }
+
+
+def receipt(one: Observation, joined: Place) -> Json:
+    """Tell who posted what became of it: the Place, how it was found, and how far away."""
+    return {
+        "id": str(one.id),
+        "place": {"key": joined.key, "name": joined.name},
+        "method": one.method.value,
+        "distance_m": one.distance_m,
+        "confidence": one.confidence,
+        "occurred_at": time(one.occurred_at),
+        "received_at": time(one.received_at),
+        "time_corrected": one.time_corrected,
+        "waiting": one.visibility is Visibility.QUARANTINED,
+    }
+
+
+def thing(one: Thing, datastreams: list[Datastream]) -> Json:
+    """Describe a Thing that may be public."""
+    return {
+        "key": one.key,
+        "name": one.name or one.key,
+        "moving": one.moving,
+        "place": one.place,
+        "introduced_at": time(one.introduced_at),
+        "datastreams": [
+            {"key": stream.key, "property": stream.observed_property} for stream in datastreams
+        ],
+    }
+
+
+def reading(one: Reading) -> Json:
+    """Describe a Reading; where a moving Thing was is told by Place only."""
+    return {"time": time(one.time), "result": _number(one.result), "flag": int(one.flag)}
+
+
+def bucket(one: Bucket, expected: float | None) -> Json:
+    """Describe the Readings of one period."""
+    told: Json = {
+        "start": time(one.start),
+        "mean": _number(one.mean),
+        "min": _number(one.minimum),
+        "max": _number(one.maximum),
+        "n": one.n,
+        "suspect": one.suspect,
+    }
+    if expected:
+        told["coverage"] = round(min(1.0, one.n / expected), 3)
+    return told
+
+
+def timeline(one: Timeline) -> Json:
+    """Describe what was measured and what was said at a Place."""
+    return {
+        "place": place(one.place),
+        "readings": [
+            {"datastream": key, "buckets": [bucket(b, one.expected.get(key)) for b in buckets]}
+            for key, buckets in one.readings.items()
+        ],
+        "observations": [
+            {
+                "month": period.start.isoformat(),
+                "category": period.category,
+                "n": period.count.n,
+                "contributors": period.count.contributors,
+                "suppressed": period.count.suppressed,
+            }
+            for period in one.observations
+        ],
+    }

@@ -1,1 +1,0 @@
-"""What goes over HTTP, and no further."""
