@@ -1,0 +1,5 @@
+"""``python -m livinglab`` is the command ``livinglab``."""
+
+from livinglab.cli import main
+
+main()

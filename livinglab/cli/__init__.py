@@ -1,0 +1,299 @@
+"""The command line: services meet here and nowhere else.
+
+Data go to standard output, progress and logs to standard error. Exit 0: done; 1: done, but
+something was refused; 2: wrong usage or unreadable input; 3: a part that is needed does not answer.
+Imports stand inside the commands, so that ``--help`` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from livinglab.errors import LabError, UnavailableError, UsageError
+
+app = typer.Typer(
+    name="livinglab",
+    help="A living lab for a city: sensors and citizens at the same Places.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+thing_app = typer.Typer(help="The registry of Things.", no_args_is_help=True)
+quarantine_app = typer.Typer(help="What was refused, why, and another try.", no_args_is_help=True)
+db_app = typer.Typer(help="The civic database.", no_args_is_help=True)
+key_app = typer.Typer(help="Access keys for programs and staff.", no_args_is_help=True)
+app.add_typer(thing_app, name="thing")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(db_app, name="db")
+app.add_typer(key_app, name="key")
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of everything embedded.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, whatever standard output is.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; every error of ours is one sentence and an exit code."""
+    try:
+        app(arguments, standalone_mode=True)
+    except UsageError as error:
+        _end(error, 2)
+    except UnavailableError as error:
+        _end(error, 3)
+    except LabError as error:
+        _end(error, 1)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _end(error: LabError, code: int) -> None:
+    typer.echo(f"livinglab: {error}", err=True)
+    sys.exit(code)
+
+
+@app.command()
+def up(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
+    town: Annotated[
+        str | None, typer.Option(help="Simulate this town: a name, or a town file.")
+    ] = None,
+    data: Data = None,
+    port: Annotated[int, typer.Option(help="Port of the pages and the API.")] = 8000,
+    mqtt_port: Annotated[
+        int | None, typer.Option(help="Port of the broker; without it, 1883 or a free one.")
+    ] = None,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Open pages and broker to the local network.")
+    ] = False,
+    for_: Annotated[
+        float | None, typer.Option("--for", help="End after so many seconds, with a summary.")
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(help="Town time per real time: a number, or `max` for flat out.")
+    ] = "1",
+    days: Annotated[
+        float | None, typer.Option(help="End after so many days of the town's time.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another course of events.")] = None,
+) -> None:
+    """Run the embedded lab in one process: broker, ingest, API, pages; with a town, its life."""
+    from livinglab.cli.up import Wishes, run_up  # noqa: PLC0415 - keeps --help instant
+
+    wishes = Wishes(
+        town=town,
+        data=data,
+        port=port,
+        mqtt_port=mqtt_port,
+        lan=lan,
+        seconds=for_,
+        speed=speed,
+        days=days,
+        seed=seed,
+    )
+    raise typer.Exit(run_up(wishes))
+
+
+@app.command()
+def ingest() -> None:
+    """Keep the stores current with what Things publish: one service of the deployed profile."""
+    from livinglab.cli.services import run_ingest  # noqa: PLC0415 - keeps --help instant
+
+    run_ingest()
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve pages and API: one service of the deployed profile."""
+    from livinglab.cli.services import run_api  # noqa: PLC0415 - keeps --help instant
+
+    run_api(host, port)
+
+
+@app.command()
+def simulate(
+    town: Annotated[str, typer.Argument(help="A town's name, or a town file.")],
+    speed: Annotated[str, typer.Option(help="A number, or `max` for flat out.")] = "1",
+    days: Annotated[float | None, typer.Option(help="Days of the town's time.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another course of events.")] = None,
+    data: Data = None,
+) -> None:
+    """Simulate a town: against the lab of the settings, or with an embedded one of its own."""
+    from livinglab.cli.services import run_simulate  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(run_simulate(town, speed=speed, days=days, seed=seed, data=data))
+
+
+@app.command()
+def doctor(data: Data = None, json: Json = False) -> None:
+    """Look at every part within reach, its version, and what to do about the others."""
+    from livinglab.cli.looking import run_doctor  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(run_doctor(data, as_json=json))
+
+
+@app.command()
+def settings(
+    json: Json = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page `docs/settings.md`.")
+    ] = False,
+) -> None:
+    """Print each setting with its value, where it comes from, and what it means."""
+    from livinglab.cli.looking import print_settings  # noqa: PLC0415 - keeps --help instant
+
+    print_settings(as_json=json, markdown=markdown)
+
+
+@app.command()
+def decode(
+    format_: Annotated[str, typer.Argument(metavar="FORMAT", help="A wire format, or `auto`.")],
+    file: Annotated[str, typer.Argument(help="A file, or - for standard input.")] = "-",
+    topic: Annotated[str, typer.Option(help="Topic it came under.")] = "",
+    timezone: Annotated[str | None, typer.Option(help="IANA zone of times that tell none.")] = None,
+    now: Annotated[str | None, typer.Option(help="When it arrived (RFC 3339).")] = None,
+    route: Annotated[Path | None, typer.Option(help="Route file (TOML) for format json.")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also list what is knowingly not a measurement.")
+    ] = False,
+) -> None:
+    """Print what the lab would make of one payload, storing nothing: one JSON object a line."""
+    from livinglab.cli.looking import run_decode  # noqa: PLC0415 - keeps --help instant
+
+    code = run_decode(
+        format_, file, topic=topic, timezone=timezone, now=now, route=route, everything=all_
+    )
+    raise typer.Exit(code)
+
+
+@db_app.command("upgrade")
+def db_upgrade(data: Data = None) -> None:
+    """Bring the civic database and the Vault to this version's schema."""
+    from livinglab.cli.registry import upgrade  # noqa: PLC0415 - keeps --help instant
+
+    upgrade(data)
+
+
+@key_app.command("create")
+def key_create(
+    scope: Annotated[list[str], typer.Option(help="read, submit, moderate, plan or admin.")],
+    name: Annotated[str, typer.Option(help="Whose key it is; used once.")],
+    data: Data = None,
+) -> None:
+    """Make an access key; its secret is printed once and never again."""
+    from livinglab.cli.registry import create_key  # noqa: PLC0415 - keeps --help instant
+
+    create_key(name, scope, data)
+
+
+@thing_app.command("list")
+def thing_list(
+    state: Annotated[
+        str | None, typer.Option(help="provisional, confirmed, test or retired.")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """List Things."""
+    from livinglab.cli.registry import list_things  # noqa: PLC0415 - keeps --help instant
+
+    list_things(state, data, as_json=json)
+
+
+@thing_app.command("show")
+def thing_show(key: str, data: Data = None, json: Json = False) -> None:
+    """Show a Thing, its Datastreams, and where it stood when."""
+    from livinglab.cli.registry import show_thing  # noqa: PLC0415 - keeps --help instant
+
+    show_thing(key, data, as_json=json)
+
+
+Keys = Annotated[list[str] | None, typer.Argument(help="Keys of Things.")]
+OfRoute = Annotated[
+    str | None,
+    typer.Option("--route", help="All that a route introduced and nobody confirmed."),
+]
+
+
+@thing_app.command("confirm")
+def thing_confirm(keys: Keys = None, route: OfRoute = None, data: Data = None) -> None:
+    """Trust Things: their Readings become public."""
+    from livinglab.cli.registry import set_state  # noqa: PLC0415 - keeps --help instant
+
+    set_state(keys or [], route, "confirmed", data)
+
+
+@thing_app.command("retire")
+def thing_retire(keys: Keys = None, data: Data = None) -> None:
+    """Take Things out of service; what they measured stays."""
+    from livinglab.cli.registry import set_state  # noqa: PLC0415 - keeps --help instant
+
+    set_state(keys or [], None, "retired", data)
+
+
+@thing_app.command("mark-test")
+def thing_mark_test(keys: Keys = None, data: Data = None) -> None:
+    """Mark Things that stand on a desk: kept, never public."""
+    from livinglab.cli.registry import set_state  # noqa: PLC0415 - keeps --help instant
+
+    set_state(keys or [], None, "test", data)
+
+
+@thing_app.command("locate")
+def thing_locate(
+    scheme: Annotated[str, typer.Argument(help="Scheme of the Things' ids.")],
+    file: Annotated[Path, typer.Argument(help="CSV with the columns thing (or sensor), lon, lat.")],
+    data: Data = None,
+) -> None:
+    """Give Things that do not tell it the Place where they stand."""
+    from livinglab.cli.registry import locate_things  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(locate_things(scheme, file, data))
+
+
+Reason = Annotated[str | None, typer.Option(help="Only this reason.")]
+Route = Annotated[str | None, typer.Option(help="Only this route.")]
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    reason: Reason = None, route: Route = None, data: Data = None, json: Json = False
+) -> None:
+    """List what waits."""
+    from livinglab.cli.registry import list_quarantine  # noqa: PLC0415 - keeps --help instant
+
+    list_quarantine(reason, route, data, as_json=json)
+
+
+@quarantine_app.command("show")
+def quarantine_show(number: int, data: Data = None, json: Json = False) -> None:
+    """Show one refused message with its bytes."""
+    from livinglab.cli.registry import show_quarantined  # noqa: PLC0415 - keeps --help instant
+
+    show_quarantined(number, data, as_json=json)
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    reason: Reason = None,
+    route: Route = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would happen.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Try again what waits, with the present decoders and the first arrival time."""
+    from livinglab.cli.registry import replay_quarantine  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(replay_quarantine(reason, route, data, dry_run=dry_run))
+
+
+@quarantine_app.command("drop")
+def quarantine_drop(reason: Reason = None, route: Route = None, data: Data = None) -> None:
+    """Give up on what waits; its bytes stay, marked as dropped."""
+    from livinglab.cli.registry import drop_quarantined  # noqa: PLC0415 - keeps --help instant
+
+    drop_quarantined(reason, route, data)
