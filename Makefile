@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := livinglab ingest api simulators tests
+SOURCES := livinglab ingest api simulators bench tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check kill bench vendor docs constraints clean

@@ -56,14 +56,15 @@ def answer(error: LabError) -> JSONResponse:
     """Turn an error of ours into its answer, with its facts."""
     for kind in type(error).__mro__:
         if kind in STATUS:
-            facts = {key: value for key, value in vars(error).items() if _plain(value)}
+            facts = {key: value for key, value in vars(error).items() if _is_fact(key, value)}
             return problem(STATUS[kind], str(error), **facts)
     log.error("error_without_status", kind=type(error).__name__)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the lab failed; its operator can see why")
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, (str, int, float, tuple))
+def _is_fact(key: str, value: Any) -> bool:
+    """Tell whether an attribute of an error adds to what problem+json says anyway."""
+    return key != "detail" and isinstance(value, (str, int, float, tuple))
 
 
 def install(app: FastAPI) -> None:

@@ -585,8 +585,8 @@ def _with_outcomes(intake: Intake, appended: Appended) -> dict[str, Tally]:
     tallies = {route: replace(tally) for route, tally in intake.tallies.items()}
     outcomes = np.frombuffer(appended.outcomes, dtype=np.uint8)
     flags = np.frombuffer(intake.batch.flags, dtype=np.uint8) if len(outcomes) else outcomes
-    ends = [start for _, start in intake.runs[1:]] + [len(outcomes)]
-    for (route, start), end in zip(intake.runs, ends, strict=True):
+    starts = [start for _, start in intake.runs]
+    for (route, start), end in zip(intake.runs, [*starts[1:], len(outcomes)], strict=False):
         counts = np.bincount(outcomes[start:end], minlength=len(Outcome))
         tally = tallies[route]
         tally.readings += end - start

@@ -1,0 +1,476 @@
+"""What every CivicStore promises."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from livinglab.adapters.relational.memory import MemoryCivicStore
+from livinglab.adapters.relational.unit_of_work import SqlCivicStore
+from livinglab.domain.access import ApiKey
+from livinglab.domain.contributors import Contributor, Trust
+from livinglab.domain.geometry import Box, Point
+from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
+from livinglab.domain.observations import (
+    Channel,
+    Observation,
+    ObservationKind,
+    PlaceLink,
+    Status,
+    StatusEvent,
+    Visibility,
+)
+from livinglab.domain.places import JoinMethod, Place, Zone, ZoneKind
+from livinglab.domain.readings import Interval, Replacement
+from livinglab.domain.things import Datastream, Location, Thing, ThingState
+from livinglab.errors import ConflictError
+from livinglab.ports import CivicStore, ObservationFilter
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path: Path) -> Iterator[CivicStore]:
+    """Every adapter."""
+    opened: CivicStore
+    if request.param == "memory":
+        opened = MemoryCivicStore()
+    else:
+        opened = SqlCivicStore.open(f"sqlite:///{tmp_path / 'civic.sqlite'}", migrate=True)
+    with closing(opened):
+        yield opened
+
+
+def a_place(key: str = "square") -> Place:
+    return Place(key=key, name=key.title(), lon=6.05, lat=45.05)
+
+
+def a_thing(external_id: str = "post") -> Thing:
+    return Thing(
+        scheme="lab",
+        external_id=external_id,
+        state=ThingState.PROVISIONAL,
+        route="lab",
+        introduced_at=NOW,
+    )
+
+
+def an_observation(**facts: object) -> Observation:
+    usual: dict[str, object] = {
+        "id": uuid4(),
+        "contributor": "somebody",
+        "source": "api",
+        "client_key": str(uuid4()),
+        "body_sha256": "0" * 64,
+        "kind": ObservationKind.PROBLEM,
+        "category": "air",
+        "channel": Channel.WEB,
+        "assisted": False,
+        "text": "words",
+        "lang": "en",
+        "severity": 2,
+        "occurred_at": NOW,
+        "submitted_at": None,
+        "received_at": NOW,
+        "skew_s": None,
+        "time_corrected": False,
+        "place": "square",
+        "method": JoinMethod.PIN,
+        "distance_m": 1.0,
+        "confidence": 1.0,
+        "lon": 6.05,
+        "lat": 45.05,
+        "accuracy_m": None,
+        "public_lon": 6.05,
+        "public_lat": 45.05,
+        "visibility": Visibility.PUBLIC,
+    }
+    return Observation(**(usual | facts))  # type: ignore[arg-type]  # facts are checked by use
+
+
+def prepare(store: CivicStore) -> None:
+    """Enter somebody and somewhere for Observations to refer to."""
+    with store.work() as work:
+        work.places.add(a_place())
+        work.places.add(a_place("bridge"))
+        work.contributors.add(Contributor(pseudonym="somebody", created_at=NOW))
+
+
+def test_a_clean_exit_keeps_and_an_error_undoes(store):
+    """All of a transaction, or nothing."""
+    with store.work() as work:
+        work.places.add(a_place())
+    with pytest.raises(RuntimeError), store.work() as work:  # noqa: PT012 - the work must be under way
+        work.places.add(a_place("bridge"))
+        work.places.get("square").name = "Changed"
+        raise RuntimeError
+    with store.work(write=False) as work:
+        found = [(place.key, place.name) for place in work.places.all()]
+
+    assert [("square", "Square")] == found
+
+
+def test_changes_of_loaded_entities_are_kept(store):
+    """Nobody has to say save."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+    with store.work() as work:
+        work.things.get("lab:post").state = ThingState.CONFIRMED
+    with store.work(write=False) as work:
+        assert ThingState.CONFIRMED is work.things.get("lab:post").state
+
+
+def test_reading_keeps_nothing(store):
+    """A change within write=False is gone afterwards."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+    with store.work(write=False) as work:
+        work.things.get("lab:post").state = ThingState.RETIRED
+    with store.work(write=False) as work:
+        assert ThingState.PROVISIONAL is work.things.get("lab:post").state
+
+
+def test_the_same_entity_is_the_same_object(store):
+    """Within one transaction two questions get one answer."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+        assert work.things.get("lab:post") is work.things.get("lab:post")
+
+
+def test_entities_outlive_their_transaction(store):
+    """What was loaded may be read after the work is done."""
+    with store.work() as work:
+        work.places.add(a_place())
+    with store.work(write=False) as work:
+        place = work.places.get("square")
+
+    assert 6.05 == place.lon
+
+
+@pytest.mark.parametrize("what", ["place", "thing", "client_key", "key"])
+def test_what_must_be_unique_is(store, what):
+    """The second of the same key is a conflict, and costs the first nothing."""
+    prepare(store)
+
+    def add() -> None:
+        with store.work() as work:
+            if what == "place":
+                work.places.add(a_place("new"))
+            elif what == "thing":
+                work.things.add([a_thing()])
+            elif what == "client_key":
+                work.observations.add(an_observation(client_key="same"))
+            else:
+                key = ApiKey(name="n", secret_sha256="1" * 64, scopes="read", created_at=NOW)
+                work.keys.add(key)
+
+    add()
+    with pytest.raises(ConflictError):
+        add()
+
+
+def test_version_grows_with_every_change_of_the_registry(store):
+    """Things, Datastreams, Locations, Places and changed states move it; Observations do not."""
+    versions = []
+
+    def look() -> None:
+        with store.work(write=False) as work:
+            versions.append(work.things.version())
+
+    look()
+    prepare(store)
+    look()
+    with store.work() as work:
+        work.things.add([a_thing()])
+    look()
+    with store.work() as work:
+        stream = Datastream(thing="lab:post", observed_property="no2", introduced_at=NOW)
+        work.things.add_datastreams([stream])
+    look()
+    with store.work() as work:
+        work.things.add_locations([Location(thing="lab:post", lon=6, lat=45, since=NOW)])
+    look()
+    with store.work() as work:
+        work.things.get("lab:post").state = ThingState.CONFIRMED
+    look()
+    with store.work() as work:
+        work.observations.add(an_observation())
+    look()
+
+    assert sorted(set(versions)) == versions[:-1]
+    assert versions[-1] == versions[-2]
+
+
+def test_datastream_numbers_are_given_and_never_twice(store):
+    """A transaction that was undone uses no number up for somebody else's series."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+
+    def stream(name: str) -> Datastream:
+        return Datastream(thing="lab:post", observed_property=name, introduced_at=NOW)
+
+    first, second = stream("no2"), stream("o3")
+    with store.work() as work:
+        work.things.add_datastreams([first])
+    with pytest.raises(RuntimeError), store.work() as work:  # noqa: PT012 - the work must be under way
+        work.things.add_datastreams([stream("pm10")])
+        raise RuntimeError
+    with store.work() as work:
+        work.things.add_datastreams([second])
+        keys = [one.key for one in work.things.datastreams("lab:post")]
+
+    assert first.number is not None
+    assert second.number is not None
+    assert first.number < second.number
+    assert ["lab:post:no2", "lab:post:o3"] == keys
+
+
+def test_writers_wait_for_each_other(store):
+    """A hundred additions from four threads are a hundred: none lost, none refused."""
+    with store.work() as work:
+        work.ledger.add([LedgerLine("lab", date(2026, 3, 2), Tally())])
+        work.things.add([a_thing()])
+    failures: list[Exception] = []
+
+    def add() -> None:
+        try:
+            for _ in range(25):
+                with store.work() as work:
+                    thing = work.things.get("lab:post")
+                    thing.name = str(int(thing.name or 0) + 1)
+                    work.ledger.add([LedgerLine("lab", date(2026, 3, 2), Tally(messages=1))])
+        except Exception as error:  # noqa: BLE001 - told below
+            failures.append(error)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    with store.work(write=False) as work:
+        [line] = work.ledger.lines()
+        counted = work.things.get("lab:post").name
+
+    assert [] == failures
+    assert (100, "100") == (line.tally.messages, counted)
+
+
+def test_ledger_adds_up_by_route_and_day(store):
+    """Counts are added to what is there; days are apart."""
+    today, before = date(2026, 3, 2), date(2026, 3, 1)
+    for _ in range(2):
+        with store.work() as work:
+            work.ledger.add(
+                [
+                    LedgerLine("lab", today, Tally(messages=3, decoded=2, quarantined_messages=1)),
+                    LedgerLine("lab", before, Tally(messages=1, decoded=1)),
+                ]
+            )
+    with store.work(write=False) as work:
+        found = [(one.day, one.tally.messages, one.tally.decoded) for one in work.ledger.lines()]
+        since = work.ledger.lines(today)
+
+    assert [(before, 2, 2), (today, 6, 4)] == found
+    assert [today] == [one.day for one in since]
+
+
+def refused(**facts: object) -> Quarantined:
+    usual: dict[str, object] = {
+        "reason": "bad_json",
+        "detail": "nothing",
+        "route": "lab",
+        "topic": b"lab/x/no2",
+        "payload": b"{",
+        "sha256": "2" * 64,
+        "size": 1,
+        "header": 0x32,
+        "whole": True,
+        "readings": 0,
+        "first_seen": NOW,
+        "last_seen": NOW,
+    }
+    return Quarantined(**(usual | facts))  # type: ignore[arg-type]  # facts are checked by use
+
+
+def test_quarantine_counts_on(store):
+    """The same message for the same reason is one row, seen again; it waits again, too."""
+    later = NOW + timedelta(hours=1)
+    with store.work() as work:
+        work.quarantine.keep([refused()])
+    with store.work() as work:
+        work.quarantine.page()[0].state = QuarantineState.DROPPED
+    with store.work() as work:
+        again = refused(first_seen=later, last_seen=later)
+        work.quarantine.keep([again, refused(reason="future", whole=False, readings=2)])
+    with store.work(write=False) as work:
+        one, other = work.quarantine.page()
+        counts, size = work.quarantine.counts(), work.quarantine.size()
+        only = work.quarantine.page(reason="future")
+        after = work.quarantine.page(after=one.number)
+
+    assert (2, NOW, later, QuarantineState.WAITING) == (
+        one.count,
+        one.first_seen,
+        one.last_seen,
+        one.state,
+    )
+    assert {("lab", "bad_json"): 1, ("lab", "future"): 1} == counts
+    assert 2 == size
+    assert [other.number] == [each.number for each in only] == [each.number for each in after]
+
+
+def test_receive_log_tells_the_last_arrival(store):
+    """A message that came again keeps its key; what is old is forgotten."""
+    one, other = (b"lab/x/no2", "3" * 64), (b"lab/y/no2", "3" * 64)
+    with store.work() as work:
+        work.receive_log.remember([(*one, 1_000), (*other, 2_000)])
+        work.receive_log.remember([(*one, 3_000)])
+    with store.work() as work:
+        found = work.receive_log.recall([one, other, (b"z", "4" * 64)])
+        work.receive_log.forget(2_500)
+        left = work.receive_log.recall([one, other])
+
+    assert {one: 3_000, other: 2_000} == found
+    assert {one: 3_000} == left
+
+
+def test_conflicts_are_appended(store):
+    """Each lost value is kept, missing ones too."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+        stream = Datastream(thing="lab:post", observed_property="no2", introduced_at=NOW)
+        work.things.add_datastreams([stream])
+        lost = Replacement(stream.number, 1, float("nan"), 2.0)
+        work.conflicts.keep([lost, lost], NOW)
+    with store.work(write=False) as work:
+        assert 2 == work.conflicts.count()
+
+
+def test_observations_are_found_by_all_that_is_asked(store):
+    """Place, category, status, time, box and what is left out; newest first, paged by number."""
+    prepare(store)
+    rows = [
+        an_observation(client_key="1"),
+        an_observation(client_key="2", category="noise", public_lon=None, public_lat=None),
+        an_observation(client_key="3", place="bridge", status=Status.CLOSED),
+        an_observation(client_key="4", received_at=NOW + timedelta(hours=1)),
+    ]
+    for row in rows:
+        with store.work() as work:
+            work.observations.add(row)
+
+    def asked(**facts: object) -> list[str]:
+        with store.work(write=False) as work:
+            page = work.observations.page(ObservationFilter(**facts))
+            return [one.client_key for one in page]
+
+    assert ["4", "3", "2", "1"] == asked()
+    assert ["3"] == asked(place="bridge")
+    assert ["2"] == asked(category="noise")
+    assert ["3"] == asked(status=Status.CLOSED)
+    assert ["4"] == asked(since=NOW + timedelta(minutes=1))
+    assert ["4", "3", "1"] == asked(box=Box(6, 45, 6.1, 45.1))
+    assert ["4", "3", "1"] == asked(except_categories=("noise",))
+    with store.work(write=False) as work:
+        page = work.observations.page(ObservationFilter(), limit=2)
+        rest = work.observations.page(ObservationFilter(), after=page[-1].number)
+        counts = work.observations.counts_by_place()
+        found = work.observations.posted_as("api", "3")
+    assert ["2", "1"] == [one.client_key for one in rest]
+    assert {("air", Status.CLOSED): 1} == counts["bridge"]
+    assert rows[2].id == found.id
+
+
+def test_intervals_are_half_open(store):
+    """An Observation at the end of an Interval belongs to the next one."""
+    prepare(store)
+    with store.work() as work:
+        work.observations.add(an_observation(occurred_at=NOW))
+    hour = timedelta(hours=1)
+    with store.work(write=False) as work:
+        after = work.observations.at_place("square", Interval(NOW, NOW + hour))
+        before = work.observations.at_place("square", Interval(NOW - hour, NOW))
+
+    assert (1, 0) == (len(after), len(before))
+    assert UTC == after[0].occurred_at.tzinfo
+
+
+def test_histories_are_kept_in_order(store):
+    """Attachments and states are appended, oldest first; what waits is found."""
+    prepare(store)
+    row = an_observation(visibility=Visibility.QUARANTINED)
+    with store.work() as work:
+        work.observations.add(row)
+        for place in ("square", "bridge"):
+            work.observations.link(
+                PlaceLink(
+                    observation=row.id,
+                    place=place,
+                    method=JoinMethod.PIN,
+                    distance_m=0.0,
+                    confidence=1.0,
+                    by="join",
+                    at=NOW,
+                )
+            )
+        work.observations.note(
+            StatusEvent(
+                observation=row.id,
+                at=NOW,
+                actor="contributor",
+                visibility=Visibility.QUARANTINED,
+                status=Status.OPEN,
+            )
+        )
+    with store.work(write=False) as work:
+        places = [one.place for one in work.observations.links(row.id)]
+        states = [one.visibility for one in work.observations.events(row.id)]
+        waiting = [one.id for one in work.observations.waiting()]
+
+    assert ["square", "bridge"] == places
+    assert [Visibility.QUARANTINED] == states
+    assert [row.id] == waiting
+
+
+def test_contributors_and_keys_are_found_by_hash(store):
+    """Never by the secret itself."""
+    with store.work() as work:
+        work.contributors.add(
+            Contributor(pseudonym="p", created_at=NOW, token_sha256="5" * 64, trust=Trust.NEW)
+        )
+        key = ApiKey(name="k", secret_sha256="6" * 64, scopes="moderate", created_at=NOW)
+        work.keys.add(key)
+    with store.work() as work:
+        assert "p" == work.contributors.with_token("5" * 64).pseudonym
+        assert work.contributors.with_token("7" * 64) is None
+        assert "k" == work.keys.with_secret("6" * 64).name
+        work.keys.remove("k")
+        assert work.keys.named("k") is None
+
+
+def test_zones_keep_their_shape(store):
+    """A ring comes back as Points."""
+    ring = (Point(6, 45), Point(6.1, 45), Point(6.1, 45.1))
+    zone = Zone(
+        key="z",
+        kind=ZoneKind.VILLAGE,
+        name="Z",
+        residents=3,
+        counted=date(2025, 1, 1),
+        ring=ring,
+    )
+    with store.work() as work:
+        work.zones.add(zone)
+    with store.work(write=False) as work:
+        assert ring == work.zones.get("z").ring
+
+
+def test_ping_and_close(store):
+    """It says what it is; closing twice is harmless."""
+    assert store.ping()
+    store.close()
+    store.close()

@@ -1,0 +1,54 @@
+"""What every Vault promises."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from livinglab.adapters.relational.memory import MemoryVault
+from livinglab.adapters.relational.vault import SqlVault
+from livinglab.domain.contributors import Contact
+from livinglab.ports import Vault
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def vault(request, tmp_path: Path) -> Iterator[Vault]:
+    """Every adapter."""
+    opened: Vault
+    if request.param == "memory":
+        opened = MemoryVault()
+    else:
+        opened = SqlVault(f"sqlite:///{tmp_path / 'vault.sqlite'}")
+    with closing(opened):
+        yield opened
+
+
+def test_contact_is_kept_and_replaced(vault):
+    """The last word counts."""
+    vault.put(Contact(pseudonym="p", email="one@example.org"))
+    vault.put(Contact(pseudonym="p", phone="123"))
+    found = vault.get("p")
+
+    assert (None, "123") == (found.email, found.phone)
+    assert vault.get("q") is None
+
+
+def test_erasing_leaves_nothing(vault):
+    """And tells whether there was anything."""
+    vault.put(Contact(pseudonym="p", name="N"))
+
+    assert [True, False] == [vault.erase("p"), vault.erase("p")]
+    assert vault.get("p") is None
+
+
+def test_erased_contact_is_not_in_the_file(tmp_path):
+    """Not even in the bytes that the database no longer uses."""
+    file = tmp_path / "vault.sqlite"
+    with closing(SqlVault(f"sqlite:///{file}")) as vault:
+        vault.put(Contact(pseudonym="p", email="planted@example.org"))
+        assert b"planted@example.org" in file.read_bytes()
+        vault.erase("p")
+
+    assert b"planted@example.org" not in file.read_bytes()
+    assert 0o600 == file.stat().st_mode & 0o777
