@@ -128,6 +128,7 @@ class Registry:
                 refused, things, datastreams = self._enter(new, now, work)
                 then(work)
                 version = work.things.version() if things or datastreams else self._version
+            self._count_provisions(things)
             self._remember(things, datastreams)
             self._version = max(version, self._version)
         return refused
@@ -142,7 +143,7 @@ class Registry:
             scheme, (external_id, observed_property, channel) = one.route.scheme, one.series
             owner = (scheme, external_id)
             if owner not in self.things and owner not in things:
-                if not self._may_introduce(one.route, now):
+                if not self._may_introduce(one.route, now, list(things.values())):
                     refused.add((scheme, one.series))
                     continue
                 things[owner] = self._thing(one, now)
@@ -157,16 +158,20 @@ class Registry:
         work.things.add_datastreams(list(datastreams.values()))
         return refused, list(things.values()), list(datastreams.values())
 
-    def _may_introduce(self, route: Route, now: datetime) -> bool:
+    def _may_introduce(self, route: Route, now: datetime, new: Sequence[Thing]) -> bool:
+        """Tell whether a route may introduce one more, beside the *new* ones of this call."""
         if route.confirm:
             return True
         hour = self._provisions.get(route.name)
         if hour is None or now - hour.since >= timedelta(hours=1):
             hour = self._provisions[route.name] = _Provisions(now)
-        if hour.n >= self.provision_limit:
-            return False
-        hour.n += 1
-        return True
+        return hour.n + sum(thing.route == route.name for thing in new) < self.provision_limit
+
+    def _count_provisions(self, things: Iterable[Thing]) -> None:
+        """Count what is committed, so that a step that is repeated is not counted twice."""
+        for thing in things:
+            if thing.route in self._provisions:
+                self._provisions[thing.route].n += 1
 
     @staticmethod
     def _thing(one: Introduction, now: datetime) -> Thing:

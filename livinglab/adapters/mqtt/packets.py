@@ -169,12 +169,12 @@ class Splitter:
         stop = body + 2 + ((data[body] << 8) | data[body + 1])
         qos = data[at] & 6
         payload = stop + 2 if qos else stop
-        if payload > after:
-            raise ProtocolError("a PUBLISH shorter than its topic")
         if qos not in {0, 2}:
             raise ProtocolError("a PUBLISH of a QoS that was not asked for")
         if len(data) < payload + HEAD:
             return at
+        if data[stop:payload] == b"\0\0":
+            raise ProtocolError("a PUBLISH with packet id 0")
         topic = data[body + 2 : stop]
         self._learn(topic)
         head = Message(topic, data[payload : payload + HEAD], data[at], after - payload)
