@@ -1,0 +1,169 @@
+"""The whole lab in one process, as a newcomer meets it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from livinglab.adapters.mqtt.local import free_port
+
+
+def livinglab(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "livinglab", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def ports() -> tuple[str, ...]:
+    """Return options with ports that nobody uses."""
+    return "--port", str(free_port()), "--mqtt-port", str(free_port())
+
+
+def test_town_lives_and_nothing_is_lost(tmp_path):
+    """A few seconds of the small town: it ends by itself, and both ledgers balance."""
+    done = livinglab("up", "--town", "small", "--data", str(tmp_path), "--for", "6", *ports())
+    told = dict(line.rsplit(None, 1) for line in done.stdout.splitlines() if line[-1:].isdigit())
+
+    assert 0 == done.returncode, done.stderr
+    assert ("0", "0") == (told["lost"], told["unaccounted"])
+    assert int(told["  received"]) > 10_000
+    assert int(told["  = stored"]) > 10_000
+    assert int(told["  + quarantined whole"]) > 0
+    assert int(told["Observations"]) > 10
+    assert [] == [one.name for one in tmp_path.iterdir() if one.name == "lab.json"]
+
+
+def test_town_flat_out_on_its_own_clock(tmp_path):
+    """Two days in seconds, none of it from the future."""
+    arguments = ("--town", "small", "--speed", "max", "--days", "2", "--data", str(tmp_path))
+    done = livinglab("up", *arguments, *ports())
+    told = dict(line.rsplit(None, 1) for line in done.stdout.splitlines() if line[-1:].isdigit())
+    waiting = livinglab("quarantine", "list", "--json", "--data", str(tmp_path))
+
+    assert 0 == done.returncode, done.stderr
+    assert ("0", "0") == (told["lost"], told["unaccounted"])
+    assert "future" not in {one["reason"] for one in json.loads(waiting.stdout)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "said"),
+    [
+        (("up", "--town", "atlantis"), {}, 2, "there is no town"),
+        (("up", "--speed", "slow"), {}, 2, "--speed"),
+        (("up",), {"LIVINGLAB_READINGS": "paper:"}, 2, "LIVINGLAB_READINGS"),
+        (("up",), {"LIVINGLAB_BROKER_WINDOW": "many"}, 2, "LIVINGLAB_BROKER_WINDOW"),
+        (("up",), {"LIVINGLAB_CITY": "nowhere.toml"}, 2, "nowhere.toml"),
+        (("ingest",), {}, 2, "LIVINGLAB_BROKER"),
+        (("ingest",), {"LIVINGLAB_BROKER": "mqtt://127.0.0.1:1"}, 3, "broker 127.0.0.1:1"),
+        (("thing", "list"), {}, 3, "holds no lab"),
+        (("decode", "morse", "-"), {}, 1, "morse"),
+    ],
+)
+def test_what_cannot_work_says_what_to_do(tmp_path, arguments, environment, code, said):
+    """One sentence, an exit code, and nothing half-started left behind."""
+    facts = {"LIVINGLAB_DATA": str(tmp_path / "lab")} | environment
+    extra = ports() if arguments[0] == "up" else ()
+    done = subprocess.run(
+        [sys.executable, "-m", "livinglab", *arguments, *extra],
+        env=os.environ | facts,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+
+    assert code == done.returncode, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_busy_ports_are_named(tmp_path):
+    """Whether it is the pages' or the broker's."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = str(taken.getsockname()[1])
+        pages = livinglab("up", "--data", str(tmp_path), "--port", busy)
+        mqtt = livinglab(
+            "up", "--data", str(tmp_path), "--port", str(free_port()), "--mqtt-port", busy
+        )
+
+    for done in (pages, mqtt):
+        assert 3 == done.returncode
+        assert f"port {busy}" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_second_lab_on_the_same_folder_is_refused_and_commands_still_work(tmp_path):
+    """The first goes on; what commands ask of it they get."""
+    port = free_port()
+    first = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "livinglab", "up", "--data", str(tmp_path)),
+            *("--port", str(port), "--mqtt-port", str(free_port())),
+        ],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        await_answer(f"http://127.0.0.1:{port}/health/ready")
+        second = livinglab("up", "--data", str(tmp_path), *ports())
+        replayed = livinglab("quarantine", "replay", "--data", str(tmp_path))
+        key = livinglab("key", "create", "--name", "me", "--scope", "read", "--data", str(tmp_path))
+        mode = (tmp_path / "lab.json").stat().st_mode & 0o777
+    finally:
+        first.send_signal(signal.SIGINT)
+        first.wait(30)
+
+    assert 3 == second.returncode
+    assert "another lab uses it" in second.stderr
+    assert 0 == replayed.returncode, replayed.stderr
+    assert 0 == key.returncode, key.stderr
+    assert 0o600 == mode
+    assert 0 == first.returncode
+
+
+def await_answer(url: str) -> None:
+    """Wait until a page answers."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_decode_prints_json_lines(tmp_path):
+    """One object a line, with what came and what it became."""
+    file = tmp_path / "payload.json"
+    file.write_text('{"v": 50, "t": 1767225600000, "u": "[degF]"}')
+    done = livinglab("decode", "lab", str(file), "--topic", "lab/post/temperature")
+    line = json.loads(done.stdout)
+
+    assert 0 == done.returncode
+    assert pytest.approx(10.0) == line["result"]
+    assert {"value": 50, "unit": "[degF]"} == line["raw"]
+    assert ("lab:post", "2026-01-01T00:00:00Z", "Cel", 1) == tuple(
+        line[name] for name in ("thing", "time", "unit", "flag")
+    )
+
+
+def test_settings_page_is_up_to_date():
+    """`docs/settings.md` is what the command prints."""
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+
+    assert livinglab("settings", "--markdown").stdout == page.read_text(encoding="utf-8")
