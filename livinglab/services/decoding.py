@@ -1,7 +1,8 @@
 """Decoding: what the lab would make of one payload, storing nothing."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from livinglab.domain.readings import Flag, Test, TimeSource, from_ms, to_ms
 from livinglab.domain.things import thing_key
 from livinglab.wire.decoders import SCHEMES, decoder, guess
 from livinglab.wire.routes import Route
-from livinglab.wire.settling import EARLIEST_MS, FUTURE_TOLERANCE_MS, settle_unit
+from livinglab.wire.settling import Refused, Settled, settle_time, settle_value
 from livinglab.wire.sinks import Undecodable
 from livinglab.wire.topics import Router
 
@@ -41,59 +42,47 @@ class _Lines:
         doubted: bool = False,
     ) -> None:
         """Take one Reading: see `wire.sinks.Sink`."""
-        if observed_property not in OBSERVED_PROPERTIES:
-            self.reject("unknown_property", f"{observed_property[:80]!r} is no property", path)
-            return
         if time is None:
             time, time_source = self.received_ms, TimeSource.RECEIVED
-        if time > self.received_ms + FUTURE_TOLERANCE_MS or time < EARLIEST_MS:
-            reason = "bad_time" if time < EARLIEST_MS else "future"
-            self.reject(reason, "the time lies outside what can be", path)
+        try:
+            settle_time(time, self.received_ms)
+            settled = settle_value(value, unit, observed_property, doubted=doubted)
+        except Refused as error:
+            self.reject(error.reason, error.detail, path)
             return
-        result, flag, known = self._judge(value, unit, observed_property, doubted=doubted)
+        known = not settled.tests & Test.UNIT_UNKNOWN
         self.lines.append(
             {
                 "thing": thing_key(self.scheme, thing),
                 "property": observed_property,
                 **({"channel": channel} if channel else {}),
                 "time": _time(time),
-                "result": None if math.isnan(result) else result,
+                "result": None if math.isnan(settled.result) else settled.result,
                 "unit": OBSERVED_PROPERTIES[observed_property].unit if known else None,
                 "raw": {"value": source, "unit": unit or None},
-                "flag": int(flag),
+                "flag": int(_flag(settled, observed_property)),
                 "point": list(point) if point else None,
                 "interval_s": interval_s,
                 "time_source": time_source.value,
             }
         )
 
-    @staticmethod
-    def _judge(
-        value: float, unit: str | None, observed_property: str, *, doubted: bool
-    ) -> tuple[float, int, bool]:
-        """Return the result, its flag, and whether its unit is known."""
-        if math.isnan(value):
-            return value, Flag.MISSING, True
-        flag, known, result = int(Flag.NOT_EVALUATED), True, value
-        if unit is not None:
-            settled = settle_unit(value, unit, observed_property)
-            result, flag, known = (
-                settled.result,
-                settled.flag,
-                not settled.tests & Test.UNIT_UNKNOWN,
-            )
-        if known:
-            flag = int(range_flag(OBSERVED_PROPERTIES[observed_property], result)[0])
-        return result, max(flag, Flag.SUSPECT) if doubted else flag, known
-
     def reject(self, reason: str, detail: str, path: str = "", *, readings: int = 1) -> None:
         """Refuse part of a message: see `wire.sinks.Sink`."""
-        del readings
+        del readings  # the ledger's concern
         self.lines.append({"reject": reason, "detail": detail, "path": path})
 
     def ignore(self, rule: str, path: str = "") -> None:
         """Pass over what is no measurement."""
         self.lines.append({"ignored": rule, "path": path})
+
+
+def _flag(settled: Settled, observed_property: str) -> Flag:
+    """Return the worst of what the door and the range test say."""
+    if settled.flag == Flag.MISSING or settled.tests & Test.UNIT_UNKNOWN:
+        return Flag(settled.flag)
+    in_range, _ = range_flag(OBSERVED_PROPERTIES[observed_property], settled.result)
+    return in_range if settled.flag == Flag.NOT_EVALUATED else max(in_range, Flag(settled.flag))
 
 
 def _time(ms: int) -> str:
@@ -117,21 +106,22 @@ def decode(
         format_: A format of `wire.decoders.DECODERS`; `auto` first says which it took.
         payload: As it would come.
         topic: Where it would come; for format `lab`, ``lab/<thing>/<property>``.
-        timezone: IANA zone of times that tell none.
+        timezone: IANA zone of times that tell none, unless a route names one.
         now: When it would arrive.
-        route: What format `json` needs to know.
+        route: What format `json` needs to know; other formats take filter and scheme from it.
         everything: Also yield what is knowingly not a measurement.
 
     Raises:
         UnsupportedFormatError: There is no such format.
+        SettingsError: The route, or the time zone, cannot be used.
     """
     decoder(format_)
     try:
+        fields = _fields(_route(format_, timezone, route), topic)
         if format_ == "auto":
-            format_ = guess(payload, topic)
+            format_ = guess(payload, fields)
             yield {"format": format_}
         route = _route(format_, timezone, route)
-        fields = _fields(route, topic)
         sink = _Lines(route.scheme, to_ms(now))
         decoder(format_)(payload, fields, route, sink)
     except Undecodable as error:
@@ -141,18 +131,19 @@ def decode(
 
 
 def _route(format_: str, timezone: str | None, route: Route | None) -> Route:
+    """Return a route for a format: that of a file as far as it goes, else the usual one."""
     if route is not None:
-        return route
+        return replace(route, format=format_, timezone=route.timezone or timezone)
     return Route(
         name="decode",
-        filter="lab/{thing}/{property}" if format_ == "lab" else "#",
+        filter="lab/{thing}/{property}" if format_ in {"lab", "auto"} else "#",
         format=format_,
         scheme=SCHEMES.get(format_, "json"),
         timezone=timezone,
     )
 
 
-def _fields(route: Route, topic: str) -> dict[str, str]:
+def _fields(route: Route, topic: str) -> Mapping[str, str]:
     """Read the topic by the route; a topic that does not fit tells nothing."""
     found = Router([route]).route(topic.encode())
-    return dict(found[1]) if found else {}
+    return found[1] if found else {}

@@ -112,6 +112,7 @@ class _Columns:
         self.arrival: int | None = None
         self.rejects: list[tuple[Reject, int]] = []
         self.ignored = 0
+        self._before = (0, 0)
 
     def begin(self, route: Route, message: Message) -> None:
         """Turn to the next message."""
@@ -120,6 +121,7 @@ class _Columns:
             self.numbers = self.registry.of_scheme(route.scheme)
             self.intake.runs.append((route.name, len(self.times)))
         self.message = message
+        self._before = (len(self.intake.new), len(self.intake.moves))
         self.arrival = None
         if self.rejects:
             self.rejects = []
@@ -137,6 +139,10 @@ class _Columns:
         for one in sparse:
             for row in [row for row in one if row >= rows]:
                 del one[row]
+        told: tuple[dict[Any, Any], ...] = (self.intake.new, self.intake.moves)
+        for one, kept in zip(told, self._before, strict=True):
+            for key in list(one)[kept:]:
+                del one[key]
 
     def reading(  # noqa: C901, PLR0913 - the Sink's signature; one flat pass on the hot path
         self,
@@ -375,7 +381,7 @@ class Recorder:
                 if sink.rejects:
                     self._refuse_parts(message, route.name, sink.rejects, intake)
         sink.finish()
-        for owner in [one for one, at in self._arrived.items() if at <= now]:
+        for owner in [one for one, at in self._arrived.items() if at < now]:
             del self._arrived[owner]
         return intake
 

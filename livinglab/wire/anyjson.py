@@ -1,20 +1,38 @@
-"""Format `json`: any JSON, by a route that says where each fact stands (JSONPath).
+"""Format `json`: any JSON, by a route that says where each fact stands.
 
-Options: ``items`` (list of records; the whole document if absent), ``thing`` (else the topic's
-``{thing}``), ``time``, ``lat``, ``lon``, and either ``property`` and ``value`` with an optional
-``unit``, or a table ``properties`` of property = path, with ``units`` of property = unit.
+Options of the route; every path is JSONPath, and ``a.b`` is short for ``$.a.b``:
+
+* ``items``: path of the records, or of a list of them; without it the document is the one record.
+* ``thing``, ``time``, ``lat``, ``lon``: paths. Without ``thing`` the topic's ``{thing}`` counts.
+* Either ``properties``, a table of property = path of its value; or ``value``, a path, with
+  ``property``, the path of a word for the property (else the topic's ``{property}``), and
+  ``names``, a table of word = property where the source has words of its own.
+* ``unit``: path of the unit; ``units``: a table of property = unit. Without either, values come in
+  the property's own unit.
+
+Paths begin at the record; what is not there, except values, is looked for in the whole document.
+Absent is not missing: a value that does not stand there makes no Reading.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
 
 import jsonpath
 from jsonpath import CompoundJSONPath, JSONPath
 
-from livinglab.domain.geometry import Point, is_point
-from livinglab.wire.documents import BadValue, document, moment, number
+from livinglab.domain.geometry import Point
+from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
+from livinglab.wire.documents import BadValue, document, identity, moment, number, position
 from livinglab.wire.routes import Route
 from livinglab.wire.sinks import UNKNOWN_UNIT, Sink, Undecodable
+
+PATHS = ("items", "thing", "time", "lat", "lon", "value", "property", "unit")
+TABLES = ("properties", "names", "units")
+_KINDS = dict.fromkeys(PATHS, str) | dict.fromkeys(TABLES, dict)
+_ABSENT = object()
 
 
 @lru_cache(maxsize=1_024)
@@ -22,122 +40,208 @@ def _path(path: str) -> JSONPath | CompoundJSONPath:
     return jsonpath.compile(path if path.startswith("$") else f"$.{path}")
 
 
-def check_options(options: Mapping[str, object]) -> None:
+class _Value(NamedTuple):
+    """A value that stands in a record."""
+
+    observed_property: str
+    source: object
+    path: str
+    problem: BadValue | None = None
+    """Why nobody can say what stands there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The options of a route, each of the type it should have."""
+
+    paths: Mapping[str, str]
+    properties: Mapping[str, str]
+    names: Mapping[str, str]
+    units: Mapping[str, str]
+
+    @staticmethod
+    def of(route: Route) -> "_Options":
+        """Sort the options of a route; `check` has seen that they fit."""
+        tables = [_table(route.options.get(name, {})) for name in TABLES]
+        paths = {name: str(route.options[name]) for name in PATHS if name in route.options}
+        return _Options(paths, *tables)
+
+
+def _table(given: object) -> dict[str, str]:
+    return {str(key): str(value) for key, value in given.items()} if isinstance(given, dict) else {}
+
+
+def check(route: Route) -> None:
     """Refuse options that no document could be read by.
 
     Raises:
         ValueError: Saying which.
     """
-    one = isinstance(options.get("property"), str) and isinstance(options.get("value"), str)
-    if not one and not isinstance(options.get("properties"), dict):
-        raise ValueError("format json needs property and value, or a table properties")
-    table = options.get("properties")
-    named = {**options, **(table if isinstance(table, dict) else {})}
-    for name, path in named.items():
-        if isinstance(path, str) and name != "units":
-            try:
-                _path(path)
-            except jsonpath.JSONPathError as error:
-                raise ValueError(f"{name} = {path!r} is no JSONPath ({error})") from error
+    for name, given in route.options.items():
+        if not isinstance(given, _KINDS.get(name, ())):
+            raise ValueError(  # noqa: TRY004 - a wrong type in a file is a wrong value
+                f"{name} = {given!r} is none of the paths {', '.join(PATHS)}, "
+                f"and none of the tables {', '.join(TABLES)}"
+            )
+    options, levels = _Options.of(route), route.filter.split("/")
+    if bool(options.properties) == ("value" in options.paths):
+        raise ValueError("format json needs either a table properties or a path value")
+    if "thing" not in options.paths and "{thing}" not in levels:
+        raise ValueError("neither an option thing nor the topic's {thing} tells the Thing")
+    if not options.properties and "property" not in options.paths and "{property}" not in levels:
+        raise ValueError("neither an option property nor the topic's {property} tells what it is")
+    for key in (*options.properties, *options.units, *options.names.values()):
+        if key not in OBSERVED_PROPERTIES:
+            raise ValueError(f"there is no ObservedProperty {key!r}")
+    _check_paths((*options.paths.values(), *options.properties.values()))
+
+
+def _check_paths(paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            _path(path)
+        except jsonpath.JSONPathError as error:
+            raise ValueError(f"{path!r} is no JSONPath ({str(error).splitlines()[0]})") from error
 
 
 def decode(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
     """Read one message: see `wire.sinks`."""
-    told = document(payload)
-    options = route.options
-    for where, record in _records(told, options.get("items")):
-        _decode(record, where, fields, route, sink)
+    whole = document(payload)
+    options = _Options.of(route)
+    for where, record in _records(whole, options.paths.get("items")):
+        _Record(record, whole, where, fields, options).decode(route, sink)
 
 
-def _records(told: object, items: object) -> Iterator[tuple[str, object]]:
-    if not isinstance(items, str):
-        yield "", told
+def _records(whole: object, items: str | None) -> Iterator[tuple[str, object]]:
+    """Yield the records of a document with their paths."""
+    if items is None:
+        yield "", whole
         return
-    found = False
-    for match in _path(items).finditer(told):  # type: ignore[arg-type]  # any JSON may be searched
-        inside = match.obj if isinstance(match.obj, list) else [match.obj]
-        for n, record in enumerate(inside):
-            found = True
-            yield (f"{match.path}[{n}]" if isinstance(match.obj, list) else match.path), record
-    if not found:
+    if not isinstance(whole, (dict, list)):
         raise Undecodable("bad_shape", f"nothing stands at {items}")
+    matches = list(_path(items).finditer(whole))
+    if not matches:
+        raise Undecodable("bad_shape", f"nothing stands at {items}")
+    for match in matches:
+        where = _dotted(match.parts)
+        if isinstance(match.obj, list):
+            yield from ((f"{where}[{n}]", record) for n, record in enumerate(match.obj))
+        else:
+            yield where, match.obj
 
 
-def _first(record: object, path: object) -> object:
-    if not isinstance(path, str) or not isinstance(record, (dict, list)):
-        return None
-    match = _path(path).match(record)
-    return None if match is None else match.obj
+def _dotted(parts: tuple[int | str, ...]) -> str:
+    """Write a path as people do: ``readings[3].value``."""
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return "".join(steps).removeprefix(".")
 
 
-def _decode(
-    record: object, where: str, fields: Mapping[str, str], route: Route, sink: Sink
-) -> None:
-    options = route.options
-    values = list(_values(record, options))
-    cost = max(1, len(values))
-    thing = _first(record, options["thing"]) if "thing" in options else fields.get("thing")
-    if not isinstance(thing, (str, int)) or isinstance(thing, bool) or thing == "":
-        sink.reject("no_identity", "nothing tells which Thing it is", where, readings=cost)
-        return
-    try:
-        time = moment(_first(record, options.get("time")), route.timezone)
-    except BadValue as error:
-        sink.reject(error.reason, error.detail, where, readings=cost)
-        return
-    point = _point(record, where, options, sink)
-    if not values:
-        sink.reject("bad_shape", "no value stands where the route says", where)
-    for observed_property, source, unit, path in values:
-        at = f"{where}.{path}" if where else path
+def _look(told: object, path: str) -> object:
+    """Return what stands at a path.
+
+    Raises:
+        BadValue: More than one thing stands there.
+    """
+    if path == "$":
+        return told
+    if not isinstance(told, (dict, list)):
+        return _ABSENT
+    found = [match.obj for match in islice(_path(path).finditer(told), 2)]
+    if len(found) > 1:
+        raise BadValue("bad_shape", f"several values stand at {path}: read them with items")
+    return found[0] if found else _ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """One record of a document: of one Thing, at one time."""
+
+    told: object
+    whole: object
+    where: str
+    fields: Mapping[str, str]
+    options: _Options
+
+    def decode(self, route: Route, sink: Sink) -> None:
+        """Read all values; what is wrong with one costs no other."""
+        values = list(self._values())
         try:
-            value = number(source)
+            thing = identity(self._fact("thing", self.fields.get("thing")))
+            time = moment(self._fact("time"), route.timezone)
         except BadValue as error:
-            sink.reject(error.reason, error.detail, at)
-            continue
-        sink.reading(
-            str(thing),
-            observed_property,
-            time,
-            value,
-            unit=unit,
-            source=source,
-            path=at,
-            point=point,
-        )
+            sink.reject(error.reason, error.detail, self.where, readings=max(1, len(values)))
+            return
+        if not values:
+            sink.reject("bad_shape", "no value stands where the route says", self.where)
+            return
+        point = self._point(sink)
+        for one in values:
+            try:
+                if one.problem:
+                    raise one.problem
+                value = number(one.source)
+                unit = self._unit(one.observed_property)
+            except BadValue as error:
+                sink.reject(error.reason, error.detail, one.path)
+                continue
+            sink.reading(
+                thing,
+                one.observed_property,
+                time,
+                value,
+                unit=unit,
+                source=one.source,
+                path=one.path,
+                point=point,
+            )
 
+    def _fact(self, name: str, otherwise: object = None) -> object:
+        """Return a fact of the record, or of the whole document; the given one without a path."""
+        path = self.options.paths.get(name)
+        if path is None:
+            return otherwise
+        found = _look(self.told, path)
+        if found is _ABSENT and self.told is not self.whole:
+            found = _look(self.whole, path)
+        return None if found is _ABSENT else found
 
-def _values(
-    record: object, options: Mapping[str, object]
-) -> Iterator[tuple[str, object, str | None, str]]:
-    """Yield (property, value, unit, path) of what the record holds."""
-    table = options.get("properties")
-    if not isinstance(table, dict):
-        observed_property = _first(record, options["property"])
-        if isinstance(observed_property, str):
-            unit = _first(record, options.get("unit")) if "unit" in options else None
-            given = UNKNOWN_UNIT if "unit" in options and unit is None else unit
-            value = _first(record, options["value"])
-            yield observed_property, value, None if given is None else str(given), "value"
-        return
-    units = options.get("units")
-    for observed_property, path in table.items():
-        if isinstance(record, dict) and _path(str(path)).match(record) is None:
-            continue
-        unit = units.get(observed_property) if isinstance(units, dict) else None
-        yield observed_property, _first(record, path), unit, str(path)
+    def _values(self) -> Iterator[_Value]:
+        """Yield what stands in the record."""
+        options = self.options
+        wanted = options.properties or {"": options.paths["value"]}
+        for observed_property, path in wanted.items():
+            at = self._at(path)
+            try:
+                source = _look(self.told, path)
+                if source is not _ABSENT:
+                    yield _Value(observed_property or self._property(), source, at)
+            except BadValue as error:
+                yield _Value(observed_property, None, at, error)
 
+    def _property(self) -> str:
+        """Return the property that the record or the topic names."""
+        word = self._fact("property", self.fields.get("property"))
+        if not isinstance(word, str):
+            raise BadValue("bad_shape", "nothing tells which property it is")
+        return self.options.names.get(word, word)
 
-def _point(record: object, where: str, options: Mapping[str, object], sink: Sink) -> Point | None:
-    told = _first(record, options.get("lon")), _first(record, options.get("lat"))
-    if told == (None, None):
-        return None
-    try:
-        lon, lat = number(told[0]), number(told[1])
-    except BadValue as error:
-        sink.reject("bad_position", error.detail, where, readings=0)
-        return None
-    if not is_point(lon, lat):
-        sink.reject("bad_position", f"[{lon}, {lat}] is nowhere on earth", where, readings=0)
-        return None
-    return Point(lon, lat)
+    def _at(self, path: str) -> str:
+        """Write where in the document a path of the record leads."""
+        steps = path.removeprefix("$").removeprefix(".")
+        dot = "." if self.where and steps and not steps.startswith("[") else ""
+        return f"{self.where}{dot}{steps}"
+
+    def _unit(self, observed_property: str) -> str | None:
+        unit = self._fact("unit")
+        if unit is not None and unit != "":
+            return str(unit)[:40]
+        nobody_knows = UNKNOWN_UNIT if "unit" in self.options.paths else None
+        return self.options.units.get(observed_property, nobody_knows)
+
+    def _point(self, sink: Sink) -> Point | None:
+        """Read the position, if one was told; a bad one costs no Reading."""
+        try:
+            return position(self._fact("lon"), self._fact("lat"))
+        except BadValue as error:
+            sink.reject(error.reason, error.detail, self.where, readings=0)
+            return None

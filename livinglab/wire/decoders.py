@@ -1,38 +1,43 @@
 """Decoders: the table of formats, and the guess which of them a payload is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from livinglab.errors import UnsupportedFormatError
+from livinglab.errors import SettingsError, UnsupportedFormatError
 from livinglab.wire import anyjson, lab, santander
 from livinglab.wire.documents import document
 from livinglab.wire.routes import Route
 from livinglab.wire.sinks import Decoder, Sink, Undecodable
 
+RECOGNISED: dict[str, Callable[[object, Mapping[str, str]], bool]] = {
+    "santander-traffic": santander.is_traffic,
+    "santander-environment": santander.is_environment,
+    "lab": lab.is_lab,
+}
+"""Format → whether a document and its topic's named levels look like it; the first wins."""
 
-def guess(payload: bytes, topic: str) -> str:
+
+def guess(payload: bytes, fields: Mapping[str, str]) -> str:
     """Say which format a payload is, among those that can be told apart.
+
+    Args:
+        payload: As it came.
+        fields: What its topic names.
 
     Raises:
         Undecodable: It is none of them.
     """
     told = document(payload)
-    if isinstance(told, dict) and isinstance(told.get("resources"), list):
-        told = told["resources"]
-    first = told[0] if isinstance(told, list) and told else told
-    if isinstance(first, dict):
-        if "ayto:idSensor" in first:
-            return "santander-traffic"
-        if "ayto:type" in first or "ayto:temperature" in first:
-            return "santander-environment"
-    plain = isinstance(told, (int, float)) or (isinstance(told, dict) and "v" in told)
-    if plain and topic.count("/") == 2:  # noqa: PLR2004 - lab/<thing>/<property>
-        return "lab"
-    raise Undecodable("bad_shape", "this is none of the formats that can be told apart")
+    for name, looks_like in RECOGNISED.items():
+        if looks_like(told, fields):
+            return name
+    raise Undecodable(
+        "unknown_format", f"it is none of those that can be told apart: {', '.join(RECOGNISED)}"
+    )
 
 
 def _auto(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
-    topic = "lab/x/y" if {"thing", "property"} <= fields.keys() else ""
-    DECODERS[guess(payload, topic)](payload, fields, route, sink)
+    DECODERS[guess(payload, fields)](payload, fields, route, sink)
 
 
 DECODERS: dict[str, Decoder] = {
@@ -43,6 +48,9 @@ DECODERS: dict[str, Decoder] = {
     "auto": _auto,
 }
 """Format → decoder."""
+
+CHECKS: dict[str, Callable[[Route], None]] = {"lab": lab.check, "json": anyjson.check}
+"""Format → what it demands of its routes; ValueError says what is wrong."""
 
 SCHEMES = {"lab": "lab", "santander-environment": "santander", "santander-traffic": "santander"}
 """Format → scheme of its Things' ids, where no route says another."""
@@ -58,3 +66,29 @@ def decoder(name: str) -> Decoder:
         return DECODERS[name]
     except KeyError:
         raise UnsupportedFormatError(name, tuple(DECODERS)) from None
+
+
+def check_route(route: Route) -> None:
+    """Refuse a route that could never read a message, before the first one comes.
+
+    Raises:
+        SettingsError: Naming the route, and what is wrong with it.
+    """
+    name = f"route {route.name}"
+    if route.format not in DECODERS:
+        remedy = f"name one of {', '.join(DECODERS)}"
+        raise SettingsError(name, f"there is no format {route.format!r}", remedy)
+    if route.timezone is not None:
+        try:
+            ZoneInfo(route.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            remedy = "name an IANA zone such as Europe/Madrid"
+            raise SettingsError(name, f"{route.timezone!r} is no time zone", remedy) from error
+    try:
+        CHECKS.get(route.format, _accept)(route)
+    except ValueError as error:
+        raise SettingsError(name, str(error), "correct its filter or its options") from error
+
+
+def _accept(route: Route) -> None:
+    """Demand nothing of a route: its format reads everything from the payload."""

@@ -4,17 +4,24 @@ Nothing here guesses: what cannot be read is told apart by a reason of `reasons.
 """
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import orjson
 
+from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.readings import to_ms
 from livinglab.wire.sinks import Undecodable
 
 DEEPEST = 32
 """Levels of nesting that a payload may have."""
+LONGEST_ID = 200
+"""Characters that the id of a Thing may have."""
+NANOSECONDS = 19
+"""Digits of a time in nanoseconds."""
+ISO_MINUTES = len("2026-01-31T12:00")
+"""Characters that a written time has at least; a date alone is no instant."""
 
 
 class BadValue(Exception):  # noqa: N818 - an outcome of one value, not a fault of the lab
@@ -27,7 +34,7 @@ class BadValue(Exception):  # noqa: N818 - an outcome of one value, not a fault 
 
 
 def document(payload: bytes) -> object:
-    """Read a payload as JSON.
+    """Read a payload as JSON; of a key that stands twice in an object, the last counts.
 
     Raises:
         Undecodable: It is empty, not UTF-8, no JSON (NaN and Infinity are none), or too deep.
@@ -37,7 +44,7 @@ def document(payload: bytes) -> object:
     try:
         read: object = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        if "recursion" in str(error).lower():
+        if "depth" in error.msg:
             raise Undecodable("too_deep", "the JSON is nested too deeply") from error
         try:
             payload.decode()
@@ -112,62 +119,98 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004 - enough to recognise it
 
 
+def position(lon: object, lat: object) -> Point | None:
+    """Read a position; None if the source told none.
+
+    Raises:
+        BadValue: It is nowhere on earth, or only half told.
+    """
+    try:
+        point = Point(number(lon), number(lat))
+    except BadValue as error:
+        raise BadValue("bad_position", error.detail) from None
+    if math.isnan(point.lon) and math.isnan(point.lat):
+        return None
+    if not is_point(*point):
+        raise BadValue("bad_position", f"[{point.lon}, {point.lat}] is nowhere on earth")
+    return point
+
+
+def identity(value: object) -> str:
+    """Read the id of a Thing: a text or a whole number.
+
+    Raises:
+        BadValue: It is missing, or nothing that a key could be made of.
+    """
+    text = str(value).strip() if type(value) in {str, int} else ""
+    if not text:
+        raise BadValue("no_identity", f"{_short(value)} names no Thing")
+    if len(text) > LONGEST_ID or not text.isprintable():
+        raise BadValue("bad_identity", f"{_short(text)} is too long, or holds control characters")
+    return text
+
+
 def moment(value: object, zone: str | None) -> int | None:
     """Read an instant. [ms since 1970 UTC]
 
-    Numbers are seconds, milliseconds, microseconds or nanoseconds by their magnitude, which is
-    unambiguous between the years 1973 and 5138. Strings are RFC 3339; one without offset takes
-    the zone; in the repeated hour of autumn it is the first.
+    Numbers, and strings of digits, are seconds, milliseconds, microseconds or nanoseconds by
+    their magnitude, which is unambiguous between the years 1973 and 5138. Other strings are RFC
+    3339, with or without seconds; one without offset takes the zone; in the repeated hour of
+    autumn it is the first.
 
     Args:
         value: As it came.
         zone: IANA zone of times that tell none; None: such a time is refused.
 
     Returns:
-        The instant; None if the source told none, or told 1970.
+        The instant; None if the source told none: null, the empty string, or epoch 0.
 
     Raises:
         BadValue: It is no time.
     """
-    if value is None or value == "":
+    if value is None:
         return None
     kind = type(value)
     if kind is int or kind is float:
-        return _by_magnitude(float(value))  # type: ignore[arg-type]  # its type was just looked at
+        return _by_magnitude(value)  # type: ignore[arg-type]  # its type was just looked at
     if kind is not str:
         raise BadValue("bad_time", f"{_short(value)} is no time")
-    text = str(value).strip()
+    text = value.strip()  # type: ignore[attr-defined]  # likewise
+    if text[4:5] != "-":
+        return _by_magnitude(_numeric(text)) if text else None
     try:
-        found = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text.upper())
     except ValueError:
-        return _by_magnitude(_numeric(text))
+        raise BadValue("bad_time", f"{_short(text)} is no time") from None
+    if len(text) < ISO_MINUTES:
+        raise BadValue("bad_time", f"{_short(text)} tells no time of day")
     if found.tzinfo is None:
         if zone is None:
             raise BadValue("no_timezone", f"{_short(text)} tells no zone, nor does the route")
         found = found.replace(tzinfo=_zone(zone))
-    try:
-        return to_ms(found.astimezone(UTC)) or None
-    except OverflowError:
-        raise BadValue("bad_time", f"{_short(text)} is no time") from None
+    return to_ms(found) or None
 
 
 def _numeric(text: str) -> float:
+    """Read a time that is written as a number; whole ones stay exact, for nanoseconds need it."""
     try:
-        return float(text.encode("ascii").replace(b"_", b"?"))
+        if text.isascii() and "_" not in text:
+            return int(text) if text.isdigit() and len(text) <= NANOSECONDS else float(text)
     except ValueError:
-        raise BadValue("bad_time", f"{_short(text)} is no time") from None
+        pass
+    raise BadValue("bad_time", f"{_short(text)} is no time")
 
 
 def _by_magnitude(value: float) -> int | None:
-    if not math.isfinite(value):
-        raise BadValue("bad_time", "a time must be finite")
-    if value == 0:
-        return None
     size = abs(value)
-    for limit, per_ms in ((1e11, 1e-3), (1e14, 1.0), (1e17, 1e3), (1e20, 1e6)):
+    if not size:
+        return None
+    if size < 1e11:  # noqa: PLR2004 - seconds, until the year 5138
+        return round(value * 1_000)
+    for limit, per_ms in ((1e14, 1), (1e17, 1_000), (1e20, 1_000_000)):
         if size < limit:
-            return int(value // per_ms) if per_ms >= 1 else round(value * 1_000)
-    raise BadValue("bad_time", f"{value:g} is no time")
+            return int(value // per_ms)
+    raise BadValue("bad_time", f"{_short(value)} is no time")
 
 
 @lru_cache(maxsize=64)

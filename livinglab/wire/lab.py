@@ -7,68 +7,73 @@ must be there; ``null`` is missing. Without ``u`` the property's own unit is mea
 
 from collections.abc import Mapping
 
-from livinglab.domain.geometry import Point, is_point
-from livinglab.wire.documents import BadValue, document, moment, number
+from livinglab.domain.geometry import Point
+from livinglab.wire.documents import BadValue, document, identity, moment, number, position
 from livinglab.wire.routes import Route
 from livinglab.wire.sinks import Sink, Undecodable
+
+
+def check(route: Route) -> None:
+    """Refuse a route whose topics do not tell Thing and property.
+
+    Raises:
+        ValueError: Saying so.
+    """
+    if not {"{thing}", "{property}"} <= set(route.filter.split("/")):
+        raise ValueError(
+            f"the filter {route.filter!r} of format lab names no {{thing}} and {{property}}"
+        )
+
+
+def is_lab(told: object, fields: Mapping[str, str]) -> bool:
+    """Tell whether a document looks like one of this format."""
+    plain = type(told) in {int, float} or (isinstance(told, dict) and "v" in told)
+    return plain and {"thing", "property"} <= fields.keys()
 
 
 def decode(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
     """Read one message: see `wire.sinks`."""
     told = document(payload)
     try:
-        thing, observed_property = fields["thing"], fields["property"]
+        thing, observed_property = identity(fields["thing"]), fields["property"]
     except KeyError:
         raise Undecodable("no_identity", "the topic names no {thing} and {property}") from None
-    if not thing or not observed_property:
-        raise Undecodable("no_identity", "a level of the topic is empty")
+    except BadValue as error:
+        raise Undecodable(error.reason, error.detail) from None
     if type(told) is not dict:
         told = {"v": told}
     if "v" not in told:
         raise Undecodable("bad_shape", "there is no v")
+    source, path = told["v"], "v"
     try:
-        value = number(told["v"])
-    except BadValue as error:
-        sink.reject(error.reason, error.detail, "v")
-        return
-    try:
+        value = number(source)
+        path = "t"
         time = told.get("t")
         if type(time) is not int or not 100_000_000_000 <= time < 100_000_000_000_000:  # noqa: PLR2004 - surely ms
             time = moment(time, route.timezone)
     except BadValue as error:
-        sink.reject(error.reason, error.detail, "t")
+        sink.reject(error.reason, error.detail, path)
         return
-    if len(told) <= 2:  # noqa: PLR2004 - v and t: the common case
-        unit = told.get("u")
-        if unit is None:
-            sink.reading(thing, observed_property, time, value, source=told["v"], path="v")
-            return
+    if len(told) == 1 + ("t" in told):  # the usual case: v, or v and t
+        sink.reading(thing, observed_property, time, value, source=source, path="v")
+        return
+    unit = told.get("u")
     sink.reading(
         thing,
         observed_property,
         time,
         value,
-        unit=_unit(told.get("u")),
-        source=told["v"],
+        unit=None if unit is None else str(unit)[:40],
+        source=source,
         path="v",
         point=_point(told, sink),
     )
 
 
-def _unit(unit: object) -> str | None:
-    return None if unit is None else str(unit)[:40]
-
-
 def _point(told: Mapping[str, object], sink: Sink) -> Point | None:
     """Read the position, if one was told; a bad one costs no Reading."""
-    if told.get("lat") is None and told.get("lon") is None:
-        return None
     try:
-        lon, lat = number(told.get("lon")), number(told.get("lat"))
+        return position(told.get("lon"), told.get("lat"))
     except BadValue as error:
-        sink.reject("bad_position", error.detail, "lat", readings=0)
+        sink.reject(error.reason, error.detail, "lat", readings=0)
         return None
-    if not is_point(lon, lat):
-        sink.reject("bad_position", f"[{lon}, {lat}] is nowhere on earth", "lat", readings=0)
-        return None
-    return Point(lon, lat)

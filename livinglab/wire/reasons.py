@@ -1,6 +1,7 @@
 """Reasons: why something is refused, what that means, and what to do about it."""
 
 REASONS: dict[str, str] = {
+    "bad_identity": "An id is too long or holds control characters; mend the sender.",
     "bad_json": "The payload is no JSON; look at its bytes and mend the sender.",
     "bad_number": "A value is no number; mend the sender, or the route if it is no measurement.",
     "bad_position": "A position lies outside the city; check the order of lon and lat.",
@@ -17,6 +18,7 @@ REASONS: dict[str, str] = {
     "provision_limit": "The route introduced too many Things in an hour; confirm it.",
     "too_deep": "The JSON is nested too deeply; nothing real is.",
     "too_large": "The message is larger than 256 KiB; only its head was kept.",
-    "unknown_property": "No ObservedProperty has this key; map it in the route.",
+    "unknown_format": "Format auto does not recognise the payload; name its format.",
+    "unknown_property": "No ObservedProperty has this key; map it in the route (names).",
 }
 """Code → one sentence for the operator."""

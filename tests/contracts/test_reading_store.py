@@ -485,7 +485,7 @@ def test_readers_see_whole_batches_only(store):
 
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(writing)
-        seen = []
+        seen = [len(store.between(1, ALWAYS))]
         while not done.done():
             seen.append(len(store.between(1, ALWAYS)))
         done.result()

@@ -100,7 +100,7 @@ class BulkSubscriber:
                 pause = min(LONGEST_PAUSE_S, 2 * pause)
                 continue
             if delivery is not None:
-                yield delivery
+                yield from self._within_window(delivery)
 
     def _connect(self, filters: Sequence[str]) -> None:
         link = socket.create_connection((self.host, self.port), timeout=CONNECT_PATIENCE_S)
@@ -194,6 +194,20 @@ class BulkSubscriber:
         if not messages:
             return None
         return Delivery(messages, (self._connection, acknowledgements), not self._caught_up)
+
+    def _within_window(self, delivery: Delivery) -> Iterator[Delivery]:
+        """Divide what a broker sent beyond its window, as mosquitto 2.0 does after many PUBACKs."""
+        messages = delivery.messages
+        if len(messages) <= self.window:
+            yield delivery
+            return
+        token: Any = delivery.token
+        connection, acknowledgements = token
+        for at in range(0, len(messages), self.window):
+            part = messages[at : at + self.window]
+            end = packets.PUBACK_BYTES * sum(one.qos > 0 for one in part)
+            yield Delivery(part, (connection, acknowledgements[:end]), delivery.backlog)
+            del acknowledgements[:end]
 
     def _receive(self, patience: float) -> bytes:
         """Read what the socket has; nothing if it has nothing in time."""
