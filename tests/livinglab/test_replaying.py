@@ -151,7 +151,9 @@ def test_half_a_message_heals_beside_its_other_half():
     lab = Lab(PAIRS)
     lab.record(("pairs/p1", b'{"a": 19, "b": 80}'), ("pairs/p1", b'{"a": 20, "b": [81]}'))
     mended = {"properties": {"temperature": "a", "battery": "b[0]"}}
-    lab.mend(Route(name="pairs", filter="pairs/{thing}", format="json", scheme="pairs", options=mended))
+    lab.mend(
+        Route(name="pairs", filter="pairs/{thing}", format="json", scheme="pairs", options=mended)
+    )
 
     found = replay(lab.recorder)
 

@@ -227,7 +227,7 @@ class LocalBroker:
         return (
             f"server_name: livinglab\nlisten: 127.0.0.1:{free_port()}\n"
             f'jetstream {{ store_dir: "{self.folder}/jetstream" }}\n{rules}'
-            f'mqtt {{\n  listen: "{self.host}:{self.port}"\n  ack_wait: "5m"\n'
+            f'mqtt {{\n  listen: "{self.host}:{self.port}"\n  ack_wait: "1m"\n'
             f"  max_ack_pending: {min(self.window, 30_000)}\n}}\n"
         )
 
