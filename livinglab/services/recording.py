@@ -67,6 +67,8 @@ class Intake:
     """One batch on its way: what was decoded, what was refused, and the counts so far."""
 
     received_ms: int
+    replayed: bool = False
+    """Whether it arrived before, at *received_ms* exactly."""
     batch: ReadingBatch = field(default_factory=ReadingBatch)
     runs: list[tuple[str, int]] = field(default_factory=list)
     """(Route, its first row): rows up to the next run belong to it."""
@@ -334,10 +336,10 @@ class Recorder:
         Args:
             messages: In order of arrival.
             backlog: Whether their arrival says little about when they were sent.
-            received_ms: When they arrived, if not now. [ms since 1970 UTC]
+            received_ms: When they first arrived, if not now. [ms since 1970 UTC]
         """
         now = to_ms(self.clock.now())
-        intake = Intake(now if received_ms is None else received_ms)
+        intake = Intake(now) if received_ms is None else Intake(received_ms, replayed=True)
         sink = _Columns(self, intake, backlog=backlog)
         route_of = self.router.route
         for message in messages:
@@ -379,7 +381,7 @@ class Recorder:
                     continue
                 tally.decoded += 1
                 if sink.rejects:
-                    self._refuse_parts(message, route.name, sink.rejects, intake)
+                    self._refuse_parts(message, sink, intake)
         sink.finish()
         for owner in [one for one, at in self._arrived.items() if at < now]:
             del self._arrived[owner]
@@ -411,15 +413,16 @@ class Recorder:
         self, message: Message, route: str, reason: str, detail: str, intake: Intake
     ) -> None:
         intake.tally(route).quarantined_messages += 1
-        intake.refused.append(_quarantined(message, route, reason, detail, intake, whole=True))
+        arrival = self._instant(message.topic, intake)
+        intake.refused.append(_quarantined(message, route, reason, detail, arrival, whole=True))
 
-    @staticmethod
-    def _refuse_parts(
-        message: Message, route: str, rejects: Sequence[tuple[Reject, int]], intake: Intake
-    ) -> None:
+    def _refuse_parts(self, message: Message, sink: _Columns, intake: Intake) -> None:
+        route, arrival = _given(sink.route).name, sink.arrival
+        if arrival is None:
+            arrival = self._instant(message.topic, intake)
         tally = intake.tally(route)
         by_reason: dict[str, list[tuple[Reject, int]]] = {}
-        for one in rejects:
+        for one in sink.rejects:
             by_reason.setdefault(one[0].reason, []).append(one)
         for reason, several in by_reason.items():
             readings = sum(cost for _, cost in several)
@@ -429,7 +432,7 @@ class Recorder:
             tally.readings += readings
             tally.quarantined_readings += readings
             intake.refused.append(
-                _quarantined(message, route, reason, detail, intake, readings=readings)
+                _quarantined(message, route, reason, detail, arrival, readings=readings)
             )
 
     def arrival_of(self, message: Message, intake: Intake) -> int:
@@ -437,6 +440,8 @@ class Recorder:
 
         Two messages of one topic never share an instant, for one would then replace the other.
         """
+        if intake.replayed:
+            return intake.received_ms
         digest = hashlib.sha256(message.payload).hexdigest()
         arrival = None
         if message.dup:
@@ -444,10 +449,16 @@ class Recorder:
                 known = work.receive_log.recall([(message.topic, digest)])
             arrival = known.get((message.topic, digest))
         if arrival is None:
-            before = self._arrived.get(message.topic)
-            arrival = max(intake.received_ms, before + 1 if before is not None else 0)
-            self._arrived[message.topic] = arrival
+            arrival = self._instant(message.topic, intake)
             intake.arrivals.append((message.topic, digest, arrival))
+        return arrival
+
+    def _instant(self, topic: bytes, intake: Intake) -> int:
+        """Return an instant that no other message of the topic has; a replay's is its first."""
+        if intake.replayed:
+            return intake.received_ms
+        arrival = max(intake.received_ms, self._arrived.get(topic, -1) + 1)
+        self._arrived[topic] = arrival
         return arrival
 
     def register(self, intake: Intake) -> None:
@@ -488,13 +499,16 @@ class Recorder:
                 out.append(row)
             else:
                 intake.batch.datastreams[row] = self.registry.of_scheme(scheme)[series]
+        arrivals = {(topic, digest): at for topic, digest, at in intake.arrivals}
         detail = "its route introduced too many Things within an hour; confirm or raise the limit"
         for message, (route, n) in lost.items():
             tally = intake.tally(route)
             tally.readings += n
             tally.quarantined_readings += n
+            digest = hashlib.sha256(message.payload).hexdigest()
+            arrival = arrivals.get((message.topic, digest), intake.received_ms)
             intake.refused.append(
-                _quarantined(message, route, "provision_limit", detail, intake, readings=n)
+                _quarantined(message, route, "provision_limit", detail, arrival, readings=n)
             )
         if out:
             _take_out(out, intake)
@@ -549,12 +563,13 @@ def _quarantined(
     route: str,
     reason: str,
     detail: str,
-    intake: Intake,
+    arrival: int,
     *,
     whole: bool = False,
     readings: int = 0,
 ) -> Quarantined:
-    now = from_ms(intake.received_ms)
+    """Describe a refusal; a replay takes its *arrival* for what tells no time. [ms]"""
+    seen = from_ms(arrival)
     return Quarantined(
         reason=reason,
         detail=detail[:2_000],
@@ -566,8 +581,8 @@ def _quarantined(
         header=message.header,
         whole=whole,
         readings=readings,
-        first_seen=now,
-        last_seen=now,
+        first_seen=seen,
+        last_seen=seen,
     )
 
 
