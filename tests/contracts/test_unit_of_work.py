@@ -474,3 +474,91 @@ def test_ping_and_close(store):
     assert store.ping()
     store.close()
     store.close()
+
+
+def test_keeping_a_refusal_loses_no_other_change(store):
+    """What was marked as replayed stays so, whatever else is refused in the same transaction."""
+
+    def refused(sha256: str) -> Quarantined:
+        return Quarantined(
+            reason="bad_number",
+            detail="",
+            route="lab",
+            topic=b"lab/post",
+            payload=b"x",
+            sha256=sha256 * 64,
+            size=1,
+            header=0x32,
+            whole=True,
+            readings=0,
+            first_seen=NOW,
+            last_seen=NOW,
+        )
+
+    with store.work() as work:
+        work.quarantine.keep([refused("0")])
+    with store.work() as work:
+        [one] = work.quarantine.page()
+        one.state = QuarantineState.REPLAYED
+        work.quarantine.keep([refused("1")])
+    with store.work(write=False) as work:
+        states = [each.state for each in work.quarantine.page(state=None)]
+
+    assert [QuarantineState.REPLAYED, QuarantineState.WAITING] == states
+    assert QuarantineState.REPLAYED is one.state
+
+
+def test_what_was_undone_may_be_added_again(store):
+    """The same object, after a failed transaction, is as new as it was."""
+    thing = a_thing()
+    with pytest.raises(RuntimeError), store.work() as work:  # noqa: PT012 - the work must be under way
+        work.things.add([thing])
+        raise RuntimeError
+    undone = thing.number
+    with store.work() as work:
+        work.things.add([thing])
+    with store.work(write=False) as work:
+        kept = [one.key for one in work.things.all()]
+
+    assert undone is None
+    assert ["lab:post"] == kept
+
+
+def test_a_refused_addition_leaves_the_rest_of_the_work(store):
+    """It is a ConflictError at once, names the key, and the transaction goes on without it."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+    with store.work() as work:
+        with pytest.raises(ConflictError, match="post"):
+            work.things.add([a_thing("new"), a_thing()])
+        work.things.add([a_thing("other")])
+    with store.work(write=False) as work:
+        kept = [one.key for one in work.things.all()]
+
+    assert ["lab:other", "lab:post"] == kept
+
+
+def test_a_stored_entity_is_not_added_twice(store):
+    """Handing back what was loaded is a conflict, not a silent success."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+    with store.work(write=False) as work:
+        stored = work.things.get("lab:post")
+
+    with pytest.raises(ConflictError, match="post"), store.work() as work:
+        work.things.add([stored])
+
+
+def test_a_reader_with_a_changed_entity_blocks_nobody(store):
+    """With write=False a change takes no lock, so a writer goes on meanwhile."""
+    with store.work() as work:
+        work.things.add([a_thing()])
+    with store.work(write=False) as reading:
+        reading.things.get("lab:post").name = "changed"
+        reading.things.all()
+        with store.work() as work:
+            work.things.add([a_thing("other")])
+    with store.work(write=False) as work:
+        names = [one.name for one in work.things.all()]
+
+    assert ["", ""] == names

@@ -1,13 +1,18 @@
 """Repositories: the questions of the ports, asked of one database session."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import date, datetime
+from operator import attrgetter
+from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, inspect, select
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, make_transient
+from sqlalchemy.orm.attributes import manager_of_class
 
 from livinglab.adapters.relational import tables
 from livinglab.domain.access import ApiKey
@@ -23,10 +28,82 @@ from livinglab.domain.observations import (
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.errors import ConflictError
 from livinglab.ports import ObservationFilter
 
 SLICE = 400
 """Pairs that one query asks for: SQLite allows some thousand parameters."""
+
+
+class Numbered(Protocol):
+    """An entity that the store gives its number."""
+
+    number: int | None
+
+
+def settle(session: Session) -> None:
+    """Write changes of loaded entities, unless nothing is to be kept anyway."""
+    if session.autoflush:
+        session.flush()
+
+
+def enter(session: Session, entities: Sequence[Numbered]) -> None:
+    """Insert new entities and number them: all of them, or none.
+
+    Raises:
+        ConflictError: One is stored already, or names something that is not; what the unit of
+            work did before stays as it was.
+    """
+    settle(session)
+    renew(entities)
+    try:
+        with session.begin_nested():
+            session.add_all(entities)
+    except IntegrityError as error:
+        renew(entities)
+        raise _conflict(session, entities, error) from error
+    session.info.setdefault("entered", []).extend(entities)
+
+
+def renew(entities: Sequence[Numbered]) -> None:
+    """Make entities look as if no database had ever seen them."""
+    for one in entities:
+        if inspect(one, raiseerr=False) is None:  # made before its class was mapped
+            manager_of_class(type(one)).setup_instance(one)
+        make_transient(one)
+        one.number = None
+
+
+def undo(session: Session) -> None:
+    """Roll back, and take back the numbers of what was entered."""
+    session.expunge_all()  # first, or a rollback would empty what was loaded
+    session.rollback()
+    renew(session.info.pop("entered", []))
+
+
+def _conflict(
+    session: Session, entities: Sequence[Numbered], error: IntegrityError
+) -> ConflictError:
+    kind, said = type(entities[0]).__name__, str(error.orig)
+    twice = re.search(r"UNIQUE constraint failed: (.+)", said)
+    if twice is None:
+        reason = "names something that is not stored" if "FOREIGN" in said else said
+        return ConflictError(f"{kind}: {reason}")
+    columns = [name.rpartition(".")[2] for name in twice[1].split(", ")]
+    value = _first_taken(session, entities, columns)
+    return ConflictError(f"{kind} with {' and '.join(columns)} {value!r} is stored already")
+
+
+def _first_taken(session: Session, entities: Sequence[Numbered], columns: list[str]) -> object:
+    table = inspect(type(entities[0]), raiseerr=True).local_table
+    value_of, seen = attrgetter(*columns), set()
+    for one in entities:
+        value = value_of(one)
+        same = (table.c[name] == getattr(one, name) for name in columns)
+        if value in seen or session.scalar(select(table.c.number).where(*same)) is not None:
+            return value
+        seen.add(value)
+    return None
 
 
 class SqlZones:
@@ -42,8 +119,7 @@ class SqlZones:
         return self._session.scalars(select(Zone).where(tables.zone.c.key == key)).first()
 
     def add(self, zone: Zone) -> None:
-        self._session.add(zone)
-        self._session.flush()
+        enter(self._session, [zone])
 
 
 class SqlPlaces:
@@ -59,8 +135,7 @@ class SqlPlaces:
         return self._session.scalars(select(Place).where(tables.place.c.key == key)).first()
 
     def add(self, place: Place) -> None:
-        self._session.add(place)
-        self._session.flush()
+        enter(self._session, [place])
 
 
 class SqlThings:
@@ -70,7 +145,7 @@ class SqlThings:
         self._session = session
 
     def version(self) -> int:
-        self._session.flush()
+        settle(self._session)
         asked = select(tables.registry_version.c.version)
         return int(self._session.execute(asked).scalar_one())
 
@@ -81,8 +156,7 @@ class SqlThings:
         return self._session.scalars(select(Thing).where(tables.thing.c.key == key)).first()
 
     def add(self, things: Sequence[Thing]) -> None:
-        self._session.add_all(things)
-        self._session.flush()
+        enter(self._session, things)
 
     def datastreams(self, thing: str | None = None) -> list[Datastream]:
         asked = select(Datastream).order_by(tables.datastream.c.number)
@@ -95,8 +169,7 @@ class SqlThings:
         return self._session.scalars(asked).first()
 
     def add_datastreams(self, datastreams: Sequence[Datastream]) -> None:
-        self._session.add_all(datastreams)
-        self._session.flush()
+        enter(self._session, datastreams)
 
     def locations(self, thing: str | None = None) -> list[Location]:
         asked = select(Location).order_by(tables.location.c.since, tables.location.c.number)
@@ -105,8 +178,7 @@ class SqlThings:
         return list(self._session.scalars(asked))
 
     def add_locations(self, locations: Sequence[Location]) -> None:
-        self._session.add_all(locations)
-        self._session.flush()
+        enter(self._session, locations)
 
 
 class SqlContributors:
@@ -124,8 +196,7 @@ class SqlContributors:
         return self._session.scalars(asked).first()
 
     def add(self, contributor: Contributor) -> None:
-        self._session.add(contributor)
-        self._session.flush()
+        enter(self._session, [contributor])
 
 
 class SqlObservations:
@@ -147,8 +218,7 @@ class SqlObservations:
         return self._session.scalars(asked).first()
 
     def add(self, observation: Observation) -> None:
-        self._session.add(observation)
-        self._session.flush()
+        enter(self._session, [observation])
 
     def page(
         self, which: ObservationFilter, *, after: int | None = None, limit: int = 100
@@ -191,7 +261,7 @@ class SqlObservations:
         )
 
     def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
-        self._session.flush()
+        settle(self._session)
         rows = self._rows
         asked = (
             select(rows.place, rows.category, rows.status, func.count())
@@ -204,12 +274,12 @@ class SqlObservations:
         return counts
 
     def count(self) -> int:
-        self._session.flush()
+        settle(self._session)
         asked = select(func.count()).select_from(tables.observation)
         return self._session.execute(asked).scalar_one()
 
     def link(self, link: PlaceLink) -> None:
-        self._session.add(link)
+        enter(self._session, [link])
 
     def links(self, observation: UUID) -> list[PlaceLink]:
         rows = tables.place_link.c
@@ -217,7 +287,7 @@ class SqlObservations:
         return list(self._session.scalars(asked))
 
     def note(self, event: StatusEvent) -> None:
-        self._session.add(event)
+        enter(self._session, [event])
 
     def events(self, observation: UUID) -> list[StatusEvent]:
         rows = tables.status_event.c
@@ -247,8 +317,11 @@ class SqlQuarantine:
             },
         )
         rows = [{name: getattr(one, name) for name in self._names} for one in refused]
+        settle(self._session)
         self._session.connection().execute(counted_on, rows)
-        self._session.expire_all()
+        for loaded in list(self._session.identity_map.values()):
+            if isinstance(loaded, Quarantined):
+                self._session.refresh(loaded)
 
     def get(self, number: int) -> Quarantined | None:
         return self._session.get(Quarantined, number)
@@ -269,7 +342,7 @@ class SqlQuarantine:
         return list(self._session.scalars(asked.order_by(self._rows.number).limit(limit)))
 
     def counts(self) -> dict[tuple[str, str], int]:
-        self._session.flush()
+        settle(self._session)
         asked = (
             select(self._rows.route, self._rows.reason, func.count())
             .where(self._rows.state == QuarantineState.WAITING)
@@ -388,8 +461,7 @@ class SqlKeys:
         return self._session.scalars(asked).first()
 
     def add(self, key: ApiKey) -> None:
-        self._session.add(key)
-        self._session.flush()
+        enter(self._session, [key])
 
     def named(self, name: str) -> ApiKey | None:
         return self._session.scalars(select(ApiKey).where(self._rows.name == name)).first()

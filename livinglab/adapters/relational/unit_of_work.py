@@ -47,7 +47,7 @@ class SqlCivicStore:
     def __init__(self, engine: Engine) -> None:
         """Bind an engine whose schema is the newest; `open` makes sure of that."""
         self._engine = engine
-        self._readers = sessionmaker(engine, expire_on_commit=False, autoflush=True)
+        self._readers = sessionmaker(engine, autoflush=False)
         self._writers = sessionmaker(writing(engine), expire_on_commit=False, autoflush=True)
 
     @classmethod
@@ -85,9 +85,14 @@ class SqlCivicStore:
                 yield _Work(session)
                 if write:
                     session.commit()
+                else:
+                    repositories.undo(session)
         except IntegrityError as error:
-            session.rollback()
+            repositories.undo(session)
             raise ConflictError(_named(error)) from error
+        except BaseException:
+            repositories.undo(session)
+            raise
         finally:
             session.close()
 
