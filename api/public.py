@@ -13,7 +13,7 @@ from livinglab.domain.geometry import Point
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.places import Place, Zone
-from livinglab.domain.readings import Bucket, Reading
+from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.things import Datastream, Thing
 from livinglab.services.joining import AtPlace, Latest, Timeline
 
@@ -79,6 +79,7 @@ def latest(one: Latest, now: datetime) -> Json:
         told |= {
             "time": time(one.reading.time),
             "result": _number(one.reading.result),
+            "unit": unit_of(one.reading, known.unit),
             "flag": int(one.reading.flag),
             "age_s": round((now - one.reading.time).total_seconds(), 1),
         }
@@ -156,9 +157,19 @@ def thing(one: Thing, datastreams: list[Datastream]) -> Json:
     }
 
 
-def reading(one: Reading) -> Json:
+def unit_of(one: Reading, unit: str) -> str | None:
+    """Return the property's unit, or None for a number whose own unit nobody knows."""
+    return None if Test.UNIT_UNKNOWN in one.tests else unit
+
+
+def reading(one: Reading, unit: str) -> Json:
     """Describe a Reading; where a moving Thing was is told by Place only."""
-    return {"time": time(one.time), "result": _number(one.result), "flag": int(one.flag)}
+    return {
+        "time": time(one.time),
+        "result": _number(one.result),
+        "flag": int(one.flag),
+        "unit": unit_of(one, unit),
+    }
 
 
 def bucket(one: Bucket, expected: float | None) -> Json:

@@ -63,7 +63,7 @@ def amount(stream: Mapping[str, Any]) -> str:
     if result is None:
         return "–"
     digits = 0 if abs(result) >= 100 or float(result).is_integer() else 1  # noqa: PLR2004 - three digits say enough
-    unit = UNITS.get(stream["unit"], stream["unit"])
+    unit = UNITS.get(stream["unit"] or "1", stream["unit"])  # None: nobody knows it
     return f"{result:,.{digits}f} {unit}".strip()
 
 

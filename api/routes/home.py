@@ -32,7 +32,7 @@ def fragment(request: Request, lab: LabDep, work: ReadDep) -> HTMLResponse:
 
 def _facts(lab: Lab, work: UnitOfWork) -> dict[str, Any]:
     now = lab.clock.now()
-    every = work.places.all()
+    every = joining.public_places(work)
     zones = {zone.key: zone for zone in work.zones.all()}
     found = joining.at_places(every[:MOST_PLACES], work, lab.readings, now)
     told = [public.at_place(one, now, lab.categories) for one in found]

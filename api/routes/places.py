@@ -17,6 +17,8 @@ from livinglab.services import joining
 router = APIRouter(tags=["places"])
 
 Limit = Annotated[int, Query(ge=1, le=1_000, description="Items a page.")]
+LONGEST_S = 366 * 86_400
+"""The longest period that Readings are averaged over. [s]"""
 After = Annotated[str, Query(description="Key that the page before ended with.")]
 
 
@@ -43,7 +45,10 @@ def read_time(name: str, text: str | None, default: datetime) -> datetime:
         raise InvalidError(name, "must be an RFC 3339 time such as 2026-01-31T08:00:00Z") from error
     if found.tzinfo is None:
         raise InvalidError(name, "must tell its zone; end it in Z or +01:00")
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidError(name, "lies outside the years 1 to 9999") from error
 
 
 def next_url(request: Request, after: str) -> str:
@@ -65,7 +70,9 @@ def list_places(
     """List Places with what is measured and what is said there, by key."""
     box, now = read_box(bbox), lab.clock.now()
     found = [
-        place for place in work.places.all() if place.key > after and _wanted(place, box, zone, q)
+        place
+        for place in joining.public_places(work)
+        if place.key > after and _wanted(place, box, zone, q)
     ]
     page = joining.at_places(found[:limit], work, lab.readings, now)
     return {
@@ -89,7 +96,7 @@ def show_timeline(
     work: ReadDep,
     from_: Annotated[str | None, Query(alias="from")] = None,
     to: str | None = None,
-    every: Annotated[int, Query(ge=1, description="Length of a period. [s]")] = 3_600,
+    every: Annotated[int, Query(ge=1, le=LONGEST_S, description="Length of a period. [s]")] = 3_600,
 ) -> dict[str, Any]:
     """Tell what was measured and what was said at a Place, on one axis."""
     end = read_time("to", to, lab.clock.now())
@@ -102,6 +109,7 @@ def show_timeline(
         timedelta(seconds=every),
         categories=lab.categories,
         timezone=lab.city.timezone,
+        now=lab.clock.now(),
         work=work,
         readings=lab.readings,
     )
@@ -111,9 +119,7 @@ def show_timeline(
 @router.get("/places/{key}")
 def show_place(key: str, request: Request, lab: LabDep, work: ReadDep) -> Response:
     """Show a Place: a page for a browser, JSON for a program."""
-    place = work.places.get(key)
-    if place is None:
-        raise NotFoundError("Place", key)
+    place = joining.public_place(key, work)
     now = lab.clock.now()
     [found] = joining.at_places([place], work, lab.readings, now)
     told = public.at_place(found, now, lab.categories)

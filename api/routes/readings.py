@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from api import public
 from api.dependencies import LabDep, ReadDep
 from api.pages.rendering import json_response
-from api.routes.places import read_time
+from api.routes.places import LONGEST_S, read_time
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.readings import Interval
 from livinglab.errors import InvalidError, NotFoundError
@@ -28,7 +28,9 @@ def list_readings(
     work: ReadDep,
     from_: Annotated[str | None, Query(alias="from")] = None,
     to: str | None = None,
-    every: Annotated[int | None, Query(ge=1, description="Length of a period. [s]")] = None,
+    every: Annotated[
+        int | None, Query(ge=1, le=LONGEST_S, description="Length of a period. [s]")
+    ] = None,
     format: Literal["json", "csv"] = "json",  # noqa: A002 - the public name
 ) -> Response:
     """List the Readings of a Datastream, oldest first; missing is null in JSON, empty in CSV."""
@@ -48,24 +50,24 @@ def list_readings(
         found = lab.readings.between(number, interval, limit=MOST_READINGS + 1)
         if len(found) > MOST_READINGS:
             following = public.time(found[MOST_READINGS].time)
-        rows = [public.reading(one) for one in found[:MOST_READINGS]]
+        rows = [public.reading(one, known.unit) for one in found[:MOST_READINGS]]
     else:
         if (end - start) / timedelta(seconds=every) > MOST_BUCKETS:
             raise InvalidError("every", f"must give at most {MOST_BUCKETS} periods")
         buckets = lab.readings.every(number, interval, timedelta(seconds=every), known.aggregation)
-        rows = [public.bucket(one, None) for one in buckets]
+        rows = [{**public.bucket(one, None), "unit": known.unit} for one in buckets]
     if format == "csv":
-        return _csv(rows, known.unit)
+        return _csv(rows)
     facts = {"datastream": key, "property": known.key, "unit": known.unit}
     after = f"?from={following}&to={public.time(end)}" if following else None
     return json_response({**facts, "items": rows, "next": after})
 
 
-def _csv(rows: list[dict[str, Any]], unit: str) -> Response:
+def _csv(rows: list[dict[str, Any]]) -> Response:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if rows:
-        writer.writerow([*rows[0], "unit"])
+        writer.writerow(rows[0])
     for row in rows:
-        writer.writerow([*("" if value is None else value for value in row.values()), unit])
+        writer.writerow("" if value is None else value for value in row.values())
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8")

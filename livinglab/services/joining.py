@@ -1,21 +1,24 @@
 """Joining: what Things measure and what citizens say at the same Place."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from livinglab.domain.observations import Category, Observation, Status, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
-from livinglab.domain.places import Place
+from livinglab.domain.places import Place, PlaceOrigin
 from livinglab.domain.privacy import PublicCount, public_count
 from livinglab.domain.readings import Bucket, Flag, Interval, Reading
-from livinglab.domain.things import Datastream
+from livinglab.domain.things import Datastream, Thing, ThingState
 from livinglab.errors import InvalidError, NotFoundError
 from livinglab.ports import ReadingStore, UnitOfWork
 from livinglab.services.watching import DEFAULT_INTERVAL_S, is_stale
 
 MOST_BUCKETS = 10_000
+LONGEST = timedelta(days=3_660)
+"""The longest timeline: ten years."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,40 @@ class Timeline:
     observations: tuple[Period, ...] = ()
 
 
+def public_places(work: UnitOfWork) -> list[Place]:
+    """List the Places that may be seen, by key.
+
+    A Place made for a Thing that nobody confirmed tells where a private balcony is: it stays
+    hidden until that Thing, or another that stood there, is confirmed.
+    """
+    trusted = {thing.key: thing for thing in work.things.all() if _was_confirmed(thing)}
+    stood = {thing.place for thing in trusted.values()}
+    stood |= {one.place for one in work.things.locations() if one.thing in trusted}
+    return [
+        place
+        for place in work.places.all()
+        if place.origin is not PlaceOrigin.THING or place.key in stood
+    ]
+
+
+def _was_confirmed(thing: Thing) -> bool:
+    return thing.state in {ThingState.CONFIRMED, ThingState.RETIRED}
+
+
+def public_place(key: str, work: UnitOfWork) -> Place:
+    """Return a Place that may be seen.
+
+    Raises:
+        NotFoundError: It does not exist, or may not be seen.
+    """
+    place = work.places.get(key)
+    if place is None or (
+        place.origin is PlaceOrigin.THING and key not in {one.key for one in public_places(work)}
+    ):
+        raise NotFoundError("Place", key)
+    return place
+
+
 def at_places(
     places: Sequence[Place], work: UnitOfWork, readings: ReadingStore, now: datetime
 ) -> list[AtPlace]:
@@ -107,6 +144,7 @@ def timeline(
     *,
     categories: Mapping[str, Category],
     timezone: str,
+    now: datetime,
     work: UnitOfWork,
     readings: ReadingStore,
 ) -> Timeline:
@@ -118,6 +156,7 @@ def timeline(
         every: Length of a period of Readings.
         categories: The city's themes, with their privacy.
         timezone: IANA zone whose calendar months the Observations are counted by.
+        now: A personal theme's month is told once it is over.
         work: The transaction.
         readings: Where Readings are kept.
 
@@ -125,11 +164,11 @@ def timeline(
         NotFoundError: There is no such Place.
         InvalidError: More periods than anybody reads.
     """
-    place = work.places.get(key)
-    if place is None:
-        raise NotFoundError("Place", key)
+    place = public_place(key, work)
     if every <= timedelta(0) or (interval.end - interval.start) / every > MOST_BUCKETS:
         raise InvalidError("every", f"must give at most {MOST_BUCKETS} periods")
+    if interval.end - interval.start > LONGEST:
+        raise InvalidError("from", "must be at most ten years before `to`")
     here = _standing(work, {key}).get(key, [])
     found = {
         one.key: tuple(
@@ -150,7 +189,7 @@ def timeline(
         expected={
             one.key: every.total_seconds() / (one.interval_s or DEFAULT_INTERVAL_S) for one in here
         },
-        observations=tuple(_periods(said, categories, timezone)),
+        observations=tuple(_periods(said, whole, categories, timezone, now)),
     )
 
 
@@ -161,9 +200,12 @@ def _counts(observation: Observation) -> bool:
 def months_around(interval: Interval, timezone: str) -> tuple[datetime, datetime]:
     """Widen an Interval to whole calendar months: fixed windows cannot be subtracted."""
     zone = ZoneInfo(timezone)
-    start = _month(interval.start, zone)
-    end = _month(interval.end - timedelta(microseconds=1), zone)
-    return start, (end + timedelta(days=32)).replace(day=1)
+    try:
+        start = _month(interval.start, zone)
+        end = _month(interval.end - timedelta(microseconds=1), zone)
+        return start, (end + timedelta(days=32)).replace(day=1)
+    except OverflowError as error:
+        raise InvalidError("to", "reaches beyond the years 1 to 9999") from error
 
 
 def _month(instant: datetime, zone: ZoneInfo) -> datetime:
@@ -172,22 +214,39 @@ def _month(instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _periods(
-    said: Iterable[Observation], categories: Mapping[str, Category], timezone: str
+    said: Iterable[Observation],
+    whole: Interval,
+    categories: Mapping[str, Category],
+    timezone: str,
+    now: datetime,
 ) -> list[Period]:
-    """Count Observations by calendar month and category, under the k-rule."""
+    """Count Observations by calendar month and category, under the k-rule.
+
+    Every month tells of every category, so that a hidden one is not told from an empty one; a
+    personal theme's month is told once it is over, so that nobody watches it grow.
+    """
     zone = ZoneInfo(timezone)
     cells: dict[tuple[datetime, str], list[Observation]] = {}
     for one in said:
         cells.setdefault((_month(one.occurred_at, zone), one.category), []).append(one)
     return [
-        Period(
-            start=start,
-            category=category,
-            count=public_count(
-                len(inside),
-                len({one.contributor for one in inside}),
-                k=categories[category].privacy.k if category in categories else 10,
-            ),
-        )
-        for (start, category), inside in sorted(cells.items(), key=lambda cell: cell[0])
+        _period(start, category, cells.get((start, category.key), ()))
+        for start, end in pairwise(_months(whole))
+        for category in categories.values()
+        if (end if category.privacy.personal else start) <= now
     ]
+
+
+def _period(start: datetime, category: Category, inside: Collection[Observation]) -> Period:
+    people = len({one.contributor for one in inside})
+    count = public_count(len(inside), people, k=category.privacy.k)
+    return Period(start=start, category=category.key, count=count)
+
+
+def _months(whole: Interval) -> Iterator[datetime]:
+    """Yield the first instant of each calendar month, and that of the month after the last."""
+    start = whole.start
+    while start < whole.end:
+        yield start
+        start = (start + timedelta(days=32)).replace(day=1)
+    yield whole.end

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from livinglab.domain.contributors import Contributor, Trust
-from livinglab.domain.geometry import Point
+from livinglab.domain.geometry import Point, distance_m
 from livinglab.domain.observations import (
     Category,
     Channel,
@@ -29,9 +29,10 @@ from livinglab.domain.places import (
     Zone,
     zone_of,
 )
-from livinglab.domain.privacy import Precision, public_point
+from livinglab.domain.privacy import Precision, PrivacyRule, public_point
 from livinglab.errors import ClientKeyReusedError, InvalidError
 from livinglab.ports import UnitOfWork
+from livinglab.services.joining import public_places
 
 SKEW_TOLERANCE = timedelta(minutes=2)
 """A device clock that is off by more is corrected."""
@@ -42,6 +43,10 @@ _CONTACT = re.compile(
     r"|\b[A-Z]{1,3}[- ]?\d{2,4}[- ]?[A-Z]{1,3}\b"
 )
 """Links, mail addresses, telephone numbers and number plates."""
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, which PostgreSQL refuses in part, and those that turn the text around."""
+_ZONE = "zone:"
+"""Before the key of a Zone: the Place that stands for all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +124,9 @@ def observe(
         raise InvalidError("category", f"must be one of {', '.join(sorted(categories))}")
     contributor = _contributor(token, work, now)
     clocks = _clocks(draft, now)
+    text = _UNPRINTABLE.sub("", draft.text)
     joined = _join(draft, category, work)
-    shown = public_point(draft.point, category.privacy) if draft.point else None
+    shown = _shown(draft.point, joined.place, category, contributor, work)
     observation = Observation(
         id=uuid4(),
         contributor=contributor.pseudonym,
@@ -131,7 +137,7 @@ def observe(
         category=category.key,
         channel=draft.channel,
         assisted=draft.assisted,
-        text=draft.text,
+        text=text,
         lang=draft.lang,
         severity=draft.severity,
         occurred_at=clocks.occurred_at,
@@ -148,7 +154,7 @@ def observe(
         accuracy_m=draft.accuracy_m,
         public_lon=shown.lon if shown else None,
         public_lat=shown.lat if shown else None,
-        visibility=_visibility(draft.text, contributor),
+        visibility=_visibility(text, contributor),
     )
     work.observations.add(observation)
     _begin_histories(observation, work, now)
@@ -206,8 +212,8 @@ def _clocks(draft: Draft, now: datetime) -> _Clocks:
     skew = now - draft.device_time if draft.device_time else None
     wrong = skew is not None and abs(skew) > SKEW_TOLERANCE
     shift = skew if wrong and skew is not None else timedelta(0)
-    occurred = (draft.occurred_at or draft.submitted_at or now) + shift
-    submitted = draft.submitted_at + shift if draft.submitted_at else None
+    occurred = _shifted(draft.occurred_at or draft.submitted_at or now, shift)
+    submitted = _shifted(draft.submitted_at, shift) if draft.submitted_at else None
     future = occurred > now or (submitted is not None and submitted > now)
     return _Clocks(
         occurred_at=min(occurred, now),
@@ -217,16 +223,58 @@ def _clocks(draft: Draft, now: datetime) -> _Clocks:
     )
 
 
+def _shifted(told: datetime, shift: timedelta) -> datetime:
+    try:
+        return told + shift
+    except OverflowError as error:
+        raise InvalidError("occurred_at", "lies outside the years 1 to 9999") from error
+
+
+def _shown(
+    point: Point | None,
+    place: str,
+    category: Category,
+    contributor: Contributor,
+    work: UnitOfWork,
+) -> Point | None:
+    """Return the public point; one person at one Place has one: the mean of many gives them away.
+
+    A cell's centre does so by itself.
+    """
+    shown = public_point(point, category.privacy) if point else None
+    if shown is None or category.privacy.precision is not Precision.EXACT:
+        return shown
+    if contributor.token_sha256 is None:
+        return shown
+    earlier = (
+        one.public_point
+        for one in work.observations.at_place(place)
+        if one.contributor == contributor.pseudonym and one.category == category.key
+    )
+    return next((each for each in earlier if each), shown)
+
+
 def _join(draft: Draft, category: Category, work: UnitOfWork) -> Join:
     """Find the Place: the one that was named, the one in reach, or a new one."""
-    index, zones = PlaceIndex(work.places.all()), work.zones.all()
+    places, zones = public_places(work), work.zones.all()
+    index = PlaceIndex(one for one in places if not _stands_for_zone(one))
     if draft.place is not None:
-        chosen = index.chosen(draft.place, draft.point)
-        if chosen is None:
+        named = next((one for one in places if one.key == draft.place), None)
+        if named is None:
             raise InvalidError("place", f"there is no Place {draft.place!r}; see GET /places")
-        return chosen
+        if _by_zone(category.privacy):
+            return _zone_place(zone_of(draft.point or named.point, zones), zones, work)
+        metres = distance_m(draft.point, named.point) if draft.point else 0.0
+        return Join(
+            place=named.key,
+            method=JoinMethod.CHOSEN,
+            distance_m=round(metres, 1),
+            confidence=1.0,
+        )
     if draft.point is None:
         raise InvalidError("point", "give a point [lon, lat], or the key of a place")
+    if _by_zone(category.privacy):
+        return _zone_place(zone_of(draft.point, zones), zones, work)
     joined = index.join(
         draft.point,
         method=JoinMethod.PIN,
@@ -238,12 +286,20 @@ def _join(draft: Draft, category: Category, work: UnitOfWork) -> Join:
     return _new_place(draft.point, category, zones, work)
 
 
+def _by_zone(rule: PrivacyRule) -> bool:
+    """Tell whether the theme may not be placed more precisely than a Zone."""
+    return rule.personal or rule.precision is Precision.ZONE
+
+
+def _stands_for_zone(place: Place) -> bool:
+    """Tell whether a Place is a whole Zone: its point is a label's, and nothing is near it."""
+    return place.origin is PlaceOrigin.OBSERVATION and place.key.startswith(_ZONE)
+
+
 def _new_place(point: Point, category: Category, zones: list[Zone], work: UnitOfWork) -> Join:
     """Make a Place where nobody named one: no more precise than the theme allows."""
     zone = zone_of(point, zones)
-    shown = public_point(point, category.privacy)
-    if shown is None:
-        return _zone_place(zone, work)
+    shown = public_point(point, category.privacy) or point
     key = f"o:{shown.lon:.5f}:{shown.lat:.5f}"
     if work.places.get(key) is None:
         radius = category.privacy.cell_m / 2
@@ -262,23 +318,29 @@ def _new_place(point: Point, category: Category, zones: list[Zone], work: UnitOf
     return Join(place=key, method=JoinMethod.PIN, distance_m=0.0, confidence=1.0)
 
 
-def _zone_place(zone: Zone | None, work: UnitOfWork) -> Join:
-    """Attach to a Zone as a whole, for themes that may not be placed more precisely."""
+def _zone_place(zone: Zone | None, zones: list[Zone], work: UnitOfWork) -> Join:
+    """Attach to a Zone as a whole, for themes that may not be placed more precisely.
+
+    The Places of all Zones are made together, so that the first of them tells of nobody.
+    """
     if zone is None:
-        raise InvalidError("point", "lies outside the zones of the city; name a place instead")
-    key = f"zone:{zone.key}"
-    if work.places.get(key) is None:
-        lons, lats = zip(*zone.ring, strict=True)
-        middle = Point(sum(lons) / len(lons), sum(lats) / len(lats))
-        work.places.add(
-            Place(
-                key=key,
-                name=zone.name,
-                lon=middle.lon,
-                lat=middle.lat,
-                radius_m=0.0,
-                zone=zone.key,
-                origin=PlaceOrigin.OBSERVATION,
-            )
-        )
-    return Join(place=key, method=JoinMethod.ZONE_CENTROID, distance_m=0.0, confidence=1.0)
+        raise InvalidError("point", "lies outside the zones of the city; this theme needs one")
+    for each in zones:
+        if work.places.get(_ZONE + each.key) is None:
+            work.places.add(_whole(each))
+    return Join(
+        place=_ZONE + zone.key, method=JoinMethod.ZONE_CENTROID, distance_m=0.0, confidence=1.0
+    )
+
+
+def _whole(zone: Zone) -> Place:
+    lons, lats = zip(*zone.ring, strict=True)
+    return Place(
+        key=_ZONE + zone.key,
+        name=zone.name,
+        lon=sum(lons) / len(lons),
+        lat=sum(lats) / len(lats),
+        radius_m=0.0,
+        zone=zone.key,
+        origin=PlaceOrigin.OBSERVATION,
+    )

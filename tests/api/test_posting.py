@@ -242,12 +242,82 @@ def test_small_counts_are_hidden_in_the_timeline(client):
     def said(n: int) -> dict[str, object]:
         headers = key | {"X-Contributor": f"{n:032d}"}
         client.post("/observations", json=draft(text=""), headers=headers)
-        [period] = client.get("/places/square/timeline").json()["observations"]
+        periods = client.get("/places/square/timeline").json()["observations"]
+        [period] = [one for one in periods if one["category"] == "traffic"]
         return {"n": period["n"], "suppressed": period["suppressed"]}
 
     found = [said(n) for n in range(5)]
 
     assert [{"n": None, "suppressed": True}] * 4 + [{"n": 5, "suppressed": False}] == found
+
+
+def test_personal_themes_belong_to_the_zone(client):
+    """However near a Place the citizen stood, and even if they named it."""
+    near = client.post("/observations", json=draft(category="noise")).json()
+    named = client.post(
+        "/observations", json=draft(category="noise", place="square", point=None)
+    ).json()
+    outside = client.post("/observations", json=draft(category="noise", point=[7.5, 45.05]))
+
+    assert ["zone:centre"] * 2 == [near["place"]["key"], named["place"]["key"]]
+    assert "zone_centroid" == named["method"]
+    assert 422 == outside.status_code
+
+
+def test_the_middle_of_a_zone_attracts_nothing(client):
+    """Its point is a label's: what happens near it belongs elsewhere."""
+    client.post("/observations", json=draft(category="noise"))
+    told = client.post("/observations", json=draft(point=[6.0502, 45.0525])).json()
+
+    assert not told["place"]["key"].startswith("zone:")
+
+
+def test_one_person_at_one_place_has_one_public_point(client):
+    """A hundred fixes around a front door would give it away; the first stands for all."""
+    points = [[6.05 + n / 10_000, 45.05] for n in range(3)]
+    ids = [
+        client.post("/observations", json=draft(point=one), headers=TOKEN).json()["id"]
+        for one in points
+    ]
+    found = [client.get(f"/observations/{one}").json()["point"] for one in ids]
+
+    assert [[6.05, 45.05]] * 3 == found
+
+
+def test_a_personal_month_is_told_once_it_is_over(client):
+    """March is not over; February tells of ten people, and before them of an empty cell alike."""
+    key = {"Authorization": "Bearer submit-secret"}
+    client.post("/observations", json=draft(category="noise", text=""), headers=key)
+
+    def told() -> list[tuple[str, int | None]]:
+        url = "/places/zone:centre/timeline?from=2026-02-01T00:00:00%2B01:00"
+        periods = client.get(url).json()["observations"]
+        return [(one["month"][:7], one["n"]) for one in periods if one["category"] == "noise"]
+
+    alone = told()
+    for n in range(10):
+        said = draft(category="noise", text="", occurred_at="2026-02-10T20:00:00Z")
+        client.post("/observations", json=said, headers=key | {"X-Contributor": f"{n:032d}"})
+
+    assert [("2026-02", None)] == alone
+    assert [("2026-02", 10)] == told()
+
+
+def test_impossible_times_are_told_what_is_wrong(client):
+    """The year 1, shifted to before there was one, is 422 and not 500."""
+    early = draft(
+        occurred_at="0001-01-01T00:00:00Z", device_time=(NOW + timedelta(days=2)).isoformat()
+    )
+
+    assert 422 == client.post("/observations", json=early).status_code
+
+
+def test_control_characters_are_dropped(client):
+    """No database and no page gets them."""
+    id_ = client.post("/observations", json=draft(text="a\x00b\u202ec")).json()["id"]
+    [waiting] = client.get("/moderation", headers=MODERATOR).json()["items"]
+
+    assert (id_, "abc") == (waiting["id"], waiting["text"])
 
 
 def test_settings_have_a_post_limit():

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from livinglab.bootstrap import Lab, open_recorder
-from livinglab.domain.readings import to_ms
+from livinglab.domain.readings import ReadingBatch, Test, to_ms
 from livinglab.ports import Message
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -64,6 +64,41 @@ def test_provisional_things_are_not_public(client, lab):
     assert [] == client.get("/places/square").json()["datastreams"]
 
 
+def test_the_spot_of_a_provisional_thing_is_not_public(client, lab):
+    """Nobody can find a stranger's balcony, read its timeline, or see it on the map."""
+    body = {"v": 20, "t": to_ms(NOW), "lat": 45.011111, "lon": 6.011111}
+    payload = json.dumps(body).encode()
+    open_recorder(lab).record([Message(b"new/stranger/no2", payload, 0x32, len(payload))])
+    key = "new:stranger"
+    with lab.work(write=False) as work:
+        stands = work.places.get(key)
+    found = [client.get(url).status_code for url in (f"/places/{key}", f"/places/{key}/timeline")]
+    keys = [one["key"] for one in client.get("/places").json()["items"]]
+
+    assert stands is not None
+    assert [404, 404] == found
+    assert ["bridge", "square"] == keys
+    assert key not in client.get("/").text
+
+
+def test_a_number_without_a_known_unit_is_shown_without_one(client, lab):
+    """41 of nobody knows what is not 41 micrograms."""
+    publish(lab, "lab/post-1/no2", 40, ago=timedelta(minutes=1))
+    with lab.work(write=False) as work:
+        [stream] = work.things.datastreams("lab:post-1")
+    batch = ReadingBatch()
+    batch.add(stream.number, to_ms(NOW), 41.0, flag=2, tests=Test.UNIT_UNKNOWN)
+    lab.readings.append(batch)
+    [told] = client.get("/places/square").json()["datastreams"]
+    rows = client.get(f"/datastreams/{told['key']}/readings?to=2026-03-02T13:00:00Z").json()
+
+    assert (41.0, None) == (told["result"], told["unit"])
+    assert "41 None" not in client.get("/").text
+    assert [(40.0, "ug/m3"), (41.0, None)] == [
+        (row["result"], row["unit"]) for row in rows["items"]
+    ]
+
+
 def test_readings_as_json_and_csv(client, lab):
     """Oldest first; missing is null and empty, never 0."""
     for minutes, value in ((3, 10), (2, None), (1, 12)):
@@ -109,6 +144,10 @@ def test_bad_queries_are_told_what_is_wrong(client):
         "/places/square/timeline?from=2026-03-02T11:00:00": "from",
         "/places/square/timeline?from=1999-01-01T00:00:00Z&every=1": "every",
         "/places/square/timeline?from=2027-01-01T00:00:00Z": "from",
+        "/places/square/timeline?from=1999-01-01T00:00:00Z&every=999999": "from",
+        "/places/square/timeline?from=0001-01-01T00:00:00%2B14:00": "from",
+        "/places/square/timeline?from=9999-12-31T00:00:00Z&to=9999-12-31T23:59:59Z": "to",
+        "/places/square/timeline?every=99999999999999999999": "every",
     }
     for url, name in wrong.items():
         answer = client.get(url)
