@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from api import public
-from api.dependencies import LabDep, ReadDep
+from api.dependencies import LabDep, ReadDep, lab_of
 from api.pages import rendering
 from livinglab.domain.geometry import Box, is_point
 from livinglab.domain.places import Place
@@ -52,8 +52,10 @@ def read_time(name: str, text: str | None, default: datetime) -> datetime:
 
 
 def next_url(request: Request, after: str) -> str:
-    """Return the address of the next page."""
-    return str(request.url.include_query_params(after=after))
+    """Return the address of the next page, under the name that the lab has outside."""
+    url = request.url.include_query_params(after=after)
+    base = lab_of(request).settings.public_url
+    return f"{base.rstrip('/')}{url.path}?{url.query}" if base else str(url)
 
 
 @router.get("/places")

@@ -71,12 +71,6 @@ def contains(ring: Ring, point: Point) -> bool:
     return inside
 
 
-def box_of(points: Iterable[Point]) -> Box:
-    """Return the smallest Box around some Points; there must be at least one."""
-    lons, lats = zip(*points, strict=True)
-    return Box(min(lons), min(lats), max(lons), max(lats))
-
-
 def area_deg2(ring: Ring) -> float:
     """Measure a Ring in square degrees: good for comparing areas that contain one Point."""
     twice = sum(a.lon * b.lat - b.lon * a.lat for a, b in pairwise([*ring, ring[0]]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
-from livinglab.domain.geometry import Box, Nearby, Point, Ring, area_deg2, contains, distance_m
+from livinglab.domain.geometry import Box, Nearby, Point, Ring, area_deg2, contains
 
 THING_RADIUS_M = 50.0
 """Default radius of a Place. [m]"""
@@ -184,14 +184,4 @@ class PlaceIndex:
             confidence *= (second + 1.0) / (edge + second + 2.0)
         return Join(
             place=key, method=method, distance_m=round(metres, 1), confidence=round(confidence, 3)
-        )
-
-    def chosen(self, key: str, point: Point | None = None) -> Join | None:
-        """Attach to a Place that the citizen named; None if it does not exist."""
-        place = self._places.get(key)
-        if place is None:
-            return None
-        metres = distance_m(point, place.point) if point else 0.0
-        return Join(
-            place=key, method=JoinMethod.CHOSEN, distance_m=round(metres, 1), confidence=1.0
         )

@@ -40,7 +40,12 @@ from livinglab.services.registering import (
 )
 from livinglab.wire.decoders import DECODERS
 from livinglab.wire.routes import Route
-from livinglab.wire.settling import EARLIEST_MS, FUTURE_TOLERANCE_MS, settle_unit
+from livinglab.wire.settling import (
+    EARLIEST_MS,
+    FUTURE_TOLERANCE_MS,
+    settle_unit,
+    time_text,
+)
 from livinglab.wire.sinks import Undecodable
 from livinglab.wire.topics import Router
 
@@ -169,10 +174,10 @@ class _Columns:
             if self.backlog:
                 flag, tests = Flag.SUSPECT, Test.TIME_UNCERTAIN
         elif time > self.latest_ms:
-            self.reject("future", f"{from_ms_or(time)} lies in the future", path)
+            self.reject("future", f"{time_text(time)} lies in the future", path)
             return
         elif time < EARLIEST_MS:
-            self.reject("bad_time", f"{from_ms_or(time)} lies before the year 2000", path)
+            self.reject("bad_time", f"{time_text(time)} lies before the year 2000", path)
             return
         if value != value:  # noqa: PLR0124 - the fastest test for NaN
             flag = Flag.MISSING
@@ -266,14 +271,6 @@ class _Columns:
         batch.tests = array("H", [0]) * rows
         for row, (raw, flag, tests) in self.odd.items():
             batch.raws[row], batch.flags[row], batch.tests[row] = raw, int(flag), int(tests)
-
-
-def from_ms_or(ms: int) -> str:
-    """Write an instant for a person, also one that no calendar reaches."""
-    try:
-        return f"{from_ms(ms):%Y-%m-%dT%H:%M:%SZ}"
-    except OverflowError:
-        return f"{ms} ms"
 
 
 def _given(value: Given | None) -> Given:

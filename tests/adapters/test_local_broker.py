@@ -151,3 +151,17 @@ def test_pid_file_that_names_no_broker_ends_nothing(kind, content, tmp_path):
         signal.signal(signal.SIGTERM, before)
 
     assert [] == received
+
+
+def test_shipped_configuration_says_what_the_local_broker_says(tmp_path):
+    """`mosquitto.conf` differs in who may enter and where files lie, and in nothing else."""
+    broker = LocalBroker(tmp_path, port=1883, window=1_000, kind="mosquitto")
+    shipped = Path(__file__).parents[2] / "mosquitto.conf"
+
+    def settings(text: str) -> set[str]:
+        own = ("listener", "allow_anonymous", "persistence_location", "user", "log_", "#")
+        other = ("password_file", "acl_file")
+        lines = (line.strip() for line in text.splitlines())
+        return {line for line in lines if line and not line.startswith(own + other)}
+
+    assert settings(broker._mosquitto()) == settings(shipped.read_text(encoding="utf-8"))

@@ -3,6 +3,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+from fastapi.testclient import TestClient
+
+from api.app import create_app
 from livinglab.bootstrap import Lab, open_recorder
 from livinglab.domain.readings import ReadingBatch, Test, to_ms
 from livinglab.ports import Message
@@ -132,6 +135,16 @@ def test_places_are_paged_by_key(client):
         url = page["next"]
 
     assert ["bridge", "square"] == found
+
+
+def test_links_carry_the_public_name(lab):
+    """Behind a proxy the next page is where the public finds it."""
+    named = lab.settings.model_copy(update={"public_url": "https://lab.example.org/"})
+    lab.settings = named
+    with TestClient(create_app(lab)) as client:
+        url = client.get("/places?limit=1").json()["next"]
+
+    assert "https://lab.example.org/places?limit=1&after=bridge" == url
 
 
 def test_bad_queries_are_told_what_is_wrong(client):

@@ -135,6 +135,28 @@ def test_second_lab_on_the_same_folder_is_refused_and_commands_still_work(tmp_pa
     assert 0 == first.returncode
 
 
+def test_ctrl_c_ends_in_order(tmp_path):
+    """A terminal interrupts the whole group; the broker outlives the lab and nothing is lost."""
+    port = free_port()
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "livinglab", "up", "--town", "small", "--data", str(tmp_path)),
+            *("--port", str(port), "--mqtt-port", str(free_port())),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    await_answer(f"http://127.0.0.1:{port}/health/ready")
+    os.killpg(running.pid, signal.SIGINT)
+    told = running.communicate(timeout=60)[0]
+
+    assert 0 == running.returncode
+    ends = dict(line.rsplit(None, 1) for line in told.splitlines() if line[-1:].isdigit())
+    assert "0" == ends["lost"]
+
+
 def await_answer(url: str) -> None:
     """Wait until a page answers."""
     end = time.monotonic() + 30

@@ -126,6 +126,7 @@ class LocalBroker:
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # or Ctrl-C in a terminal would end it before us
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 - two calls of libc, no lock
             )
         self._pid_file.write_text(str(self._process.pid), encoding="ascii")
