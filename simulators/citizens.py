@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import json
-import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -72,7 +71,9 @@ class Client:
         """Return status and document; status 0 if the lab does not answer."""
         for _ in range(2):  # a kept connection may have been closed meanwhile
             try:
-                self._link = self._link or self._connect()
+                self._link = self._link or http.client.HTTPConnection(
+                    self._host, timeout=self._patience_s
+                )
                 sent = None if body is None else json.dumps(body).encode()
                 named = {"Content-Type": "application/json", **(headers or {})}
                 self._link.request(method, path, sent, named)
@@ -82,13 +83,6 @@ class Client:
             except (OSError, http.client.HTTPException, ValueError):
                 self.close()
         return 0, None
-
-    def _connect(self) -> http.client.HTTPConnection:
-        """Connect so that head and body leave at once: they are two writes."""
-        link = http.client.HTTPConnection(self._host, timeout=self._patience_s)
-        link.connect()
-        link.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return link
 
     def close(self) -> None:
         """Let go of the connection."""
