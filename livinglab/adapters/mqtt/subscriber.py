@@ -103,12 +103,12 @@ class BulkSubscriber:
                 yield from self._within_window(delivery)
 
     def _connect(self, filters: Sequence[str]) -> None:
-        link = socket.create_connection((self.host, self.port), timeout=CONNECT_PATIENCE_S)
+        patience = min(CONNECT_PATIENCE_S, self.keepalive_s)
+        link = socket.create_connection((self.host, self.port), timeout=patience)
         try:
             if self._tls is not None:
-                link = self._tls.wrap_socket(link, server_hostname=self.host)
+                link = self._sealed(link, self._tls)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link.settimeout(CONNECT_PATIENCE_S)
             link.sendall(
                 packets.connect(
                     self.client_id,
@@ -130,6 +130,17 @@ class BulkSubscriber:
         if self._lost:
             log.info("broker_came_back", host=self.host, port=self.port)
         self._lost = False
+
+    def _sealed(self, link: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
+        """Go on under TLS; a certificate that is not trusted is no matter of waiting."""
+        try:
+            return tls.wrap_socket(link, server_hostname=self.host)
+        except ssl.SSLCertVerificationError as error:
+            raise BrokerUnavailableError(
+                f"broker {self.host}:{self.port}",
+                f"its certificate is not trusted ({error.verify_message})",
+                "name the authority that signed it with LIVINGLAB_BROKER_CA",
+            ) from error
 
     def _await_connack(self, link: socket.socket) -> bytes:
         """Read the broker's answer; return what it sent right behind."""
