@@ -270,8 +270,20 @@ def _living(
 
 def _announce(session: Session, wishes: Wishes) -> None:
     _screen.print(f"The lab is up: [bold]{session.url}[/bold]")
+    if wishes.lan and (here := _own_address()):
+        _screen.print(f"From the local network: {session.url.replace('127.0.0.1', here)}")
     if not wishes.seconds:
         _screen.print("Ctrl-C ends it.")
+
+
+def _own_address() -> str | None:
+    """Return our address in the local network; connecting a UDP socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation: the default route
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 def _watch(session: Session, wishes: Wishes, life: "Future[TownSummary] | None") -> None:
