@@ -230,9 +230,11 @@ def open_broker(settings: Settings, at: BrokerAddress) -> Broker:
 
     return BulkSubscriber(
         host=at.host,
+    window: int | None = None
+    """Its in-flight window, where we started it ourselves. [messages]"""
         port=at.port,
         client_id=settings.client_id,
-        window=settings.window,
+        window=at.window or settings.window,
         user=at.user,
         password=at.password,
         tls=_tls(settings) if at.tls else None,
@@ -385,3 +387,4 @@ def start_local_broker(
         )
     finally:
         broker.stop()
+            window=broker.window,

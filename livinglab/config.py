@@ -20,7 +20,7 @@ from livinglab.domain.privacy import Precision, PrivacyRule
 from livinglab.errors import SettingsError
 from livinglab.wire.routes import Route
 
-LOCAL_WINDOW = 1_000
+LOCAL_WINDOW = 10_000
 """In-flight window of the broker that the lab starts itself. [messages]"""
 UNKNOWN_WINDOW = 20
 """In-flight window assumed of a broker that the lab does not know: mosquitto's default."""
@@ -56,7 +56,8 @@ class Settings(BaseSettings):
     """`local` starts one; else `mqtt://HOST:PORT` or `mqtts://HOST:PORT`."""
 
     broker_window: int | None = Field(default=None, ge=1, le=65_535)
-    """The broker's in-flight window [messages]. Unset: 1,000 if `local`, else 20."""
+    """The broker's in-flight window [messages]. Unset: 10,000 if `local` (1,000 if that is
+    nats-server), else 20."""
 
     broker_user: str | None = None
     """User name for the broker."""

@@ -7,12 +7,13 @@ accounts. Whoever calls acknowledges after the last of them. Nothing here retrie
 import hashlib
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 import structlog
 
 from livinglab.domain.geometry import Point
@@ -61,6 +62,9 @@ DROPPED_TOPIC = b"$SYS/broker/publish/messages/dropped"
 """Where mosquitto counts what it threw away."""
 SPOT_LIFE_MS = 30_000
 """A moving Thing is still where it last said, for so long. [ms]"""
+USUAL_SIZE = 1e300
+"""Larger numbers are looked at one by one: they may be infinite."""
+TOPICS_KNOWN = 200_000
 DETAILS_KEPT = 5
 """How many refusals of one message and reason are told in full."""
 RECEIVE_LOG_LIFE = timedelta(days=7)
@@ -121,12 +125,68 @@ class _Columns:
         self.ignored = 0
         self._before = (0, 0)
 
+    def usual(self, stream: Iterator[Message]) -> Message | None:
+        """Take messages for as long as they are usual; return the first that is not.
+
+        Usual is what nearly all are that come by the hundred thousand: ``{"v": 21.5, "t": ms}``
+        at QoS 1 for a series of format `lab` that is registered and stands still. For those this
+        does what `wire.lab` and `reading` do, in a third of the time.
+        """
+        known, loads, latest_ms = self.recorder.usual, orjson.loads, self.latest_ms
+        add_number, add_time = self.datastreams.append, self.times.append
+        add_result = self.results.append
+        before = len(self.times)
+        for message in stream:
+            topic, payload, header, size = message
+            found = known.get(topic)
+            if found is None:
+                break
+            number, route = found
+            try:
+                told = loads(payload)
+                value, time = told["v"], told["t"]
+            except (ValueError, KeyError, TypeError):
+                break
+            kind = type(value)
+            if (
+                (kind is not float and kind is not int)
+                or type(time) is not int
+                or not EARLIEST_MS <= time <= latest_ms
+                or not -USUAL_SIZE < value < USUAL_SIZE
+                or len(told) != 2  # noqa: PLR2004 - v and t
+                or header & 6 != 2  # noqa: PLR2004 - QoS 1
+                or size != len(payload)
+            ):
+                break
+            if route is not self.route:
+                self._count_usual(before)
+                before = len(self.times)
+                self.turn(route)
+            add_number(number)
+            add_time(time)
+            add_result(value)
+        else:
+            message = None
+        self._count_usual(before)
+        return message
+
+    def _count_usual(self, before: int) -> None:
+        """Count the usual messages since a row: each is one row of the route in hand."""
+        if taken := len(self.times) - before:
+            tally = self.intake.tally(_given(self.route).name)
+            tally.messages += taken
+            tally.decoded += taken
+
+    def turn(self, route: Route) -> None:
+        """Turn to messages of another route."""
+        self.route = route
+        self.numbers = self.registry.of_scheme(route.scheme)
+        self.intake.runs.append((route.name, len(self.times)))
+
     def begin(self, route: Route, message: Message) -> None:
         """Turn to the next message."""
         if route is not self.route:
-            self.route = route
-            self.numbers = self.registry.of_scheme(route.scheme)
-            self.intake.runs.append((route.name, len(self.times)))
+            self.turn(route)
         self.message = message
         self._before = (len(self.intake.new), len(self.intake.moves))
         self.arrival = None
@@ -306,6 +366,8 @@ class Recorder:
         """What mosquitto's own counter said last. [messages]"""
         self.probed = 0
         """How many of the lab's own probes came back."""
+        self.usual: dict[bytes, tuple[int, Route]] = {}
+        """Topic → number of its Datastream, where a message is one Reading of format `lab`."""
         self._arrived: dict[bytes, int] = {}
         self._forgotten_at: datetime | None = None
 
@@ -321,7 +383,7 @@ class Recorder:
         self.settle(intake, self.store(intake))
         return intake
 
-    def decode(  # noqa: C901 - one branch per outcome that a message can have
+    def decode(
         self,
         messages: Sequence[Message],
         *,
@@ -338,51 +400,70 @@ class Recorder:
         now = to_ms(self.clock.now())
         intake = Intake(now) if received_ms is None else Intake(received_ms, replayed=True)
         sink = _Columns(self, intake, backlog=backlog)
-        route_of = self.router.route
-        for message in messages:
-            routed = route_of(message[0])
-            if routed is None:
-                self._unrouted(message, intake)
-                continue
-            route, fields = routed
-            tally = intake.tallies.get(route.name) or intake.tally(route.name)
-            tally.messages += 1
-            if not message.qos:
-                tally.qos0 += 1
-            if message[3] > len(message[1]):
-                detail = f"{message.size} bytes; the limit is 256 KiB"
-                self._refuse_whole(message, route.name, "too_large", detail, intake)
-                continue
-            if b"/$" in message[0]:
-                self._system(message, tally)
-                continue
-            rows = len(sink.times)
-            sink.begin(route, message)
-            try:
-                DECODERS[route.format](message[1], fields, route, sink)
-            except _Retained:
-                sink.undo(rows)
-                tally.retained += 1
-            except Undecodable as error:
-                sink.undo(rows)
-                detail = f"{error.path}: {error.detail}" if error.path else error.detail
-                self._refuse_whole(message, route.name, error.reason, detail, intake)
-            except Exception as error:  # noqa: BLE001 - one decoder's defect must not stop the stream
-                sink.undo(rows)
-                log.error("decoder_failed", route=route.name, error=type(error).__name__)  # noqa: TRY400 - a trace may quote the payload
-                detail = f"the decoder raised {type(error).__name__}"
-                self._refuse_whole(message, route.name, "decoder_error", detail, intake)
-            else:
-                if sink.ignored and len(sink.times) == rows and not sink.rejects:
-                    tally.rule += 1
-                    continue
-                tally.decoded += 1
-                if sink.rejects:
-                    self._refuse_parts(message, sink, intake)
+        stream = iter(messages)
+        while (message := sink.usual(stream)) is not None:
+            self._decode(message, sink, intake)
         sink.finish()
         for owner in [one for one, at in self._arrived.items() if at < now]:
             del self._arrived[owner]
         return intake
+
+    def _decode(self, message: Message, sink: _Columns, intake: Intake) -> None:
+        """Bring one message to its outcome: rows, and refusals or counts."""
+        routed = self.router.route(message[0])
+        if routed is None:
+            self._unrouted(message, intake)
+            return
+        route, fields = routed
+        tally = intake.tally(route.name)
+        tally.messages += 1
+        if not message.qos:
+            tally.qos0 += 1
+        if message[3] > len(message[1]):
+            detail = f"{message.size} bytes; the limit is 256 KiB"
+            self._refuse_whole(message, route.name, "too_large", detail, intake)
+            return
+        if b"/$" in message[0]:
+            self._system(message, tally)
+            return
+        sink.begin(route, message)
+        self._read(message, fields, sink, intake)
+
+    def _read(
+        self, message: Message, fields: Mapping[str, str], sink: _Columns, intake: Intake
+    ) -> None:
+        """Let the decoder of the route in hand read a message."""
+        route, rows = _given(sink.route), len(sink.times)
+        tally = intake.tally(route.name)
+        try:
+            DECODERS[route.format](message[1], fields, route, sink)
+        except _Retained:
+            sink.undo(rows)
+            tally.retained += 1
+        except Undecodable as error:
+            sink.undo(rows)
+            detail = f"{error.path}: {error.detail}" if error.path else error.detail
+            self._refuse_whole(message, route.name, error.reason, detail, intake)
+        except Exception as error:  # noqa: BLE001 - one decoder's defect must not stop the stream
+            sink.undo(rows)
+            log.error("decoder_failed", route=route.name, error=type(error).__name__)  # noqa: TRY400 - a trace may quote the payload
+            detail = f"the decoder raised {type(error).__name__}"
+            self._refuse_whole(message, route.name, "decoder_error", detail, intake)
+        else:
+            if sink.ignored and len(sink.times) == rows and not sink.rejects:
+                tally.rule += 1
+                return
+            tally.decoded += 1
+            if sink.rejects:
+                self._refuse_parts(message, sink, intake)
+            elif route.format == "lab" and not (route.moving or intake.waiting):
+                self._know(message.topic, sink.datastreams[rows], route)
+
+    def _know(self, topic: bytes, number: int, route: Route) -> None:
+        """Remember where the Readings of a topic belong; a number is for ever."""
+        if len(self.usual) >= TOPICS_KNOWN:
+            self.usual.clear()
+        self.usual[topic] = (number, route)
 
     def _system(self, message: Message, tally: Tally) -> None:
         """Account for a level that begins with `$`: states and probes, never measurements."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from livinglab.adapters.mqtt.local import Kind, LocalBroker, find, free_port, port_is_free
+from livinglab.config import LOCAL_WINDOW
 from livinglab.errors import PortBusyError
 
 HOST = "127.0.0.1"
@@ -155,7 +156,7 @@ def test_pid_file_that_names_no_broker_ends_nothing(kind, content, tmp_path):
 
 def test_shipped_configuration_says_what_the_local_broker_says(tmp_path):
     """`mosquitto.conf` differs in who may enter and where files lie, and in nothing else."""
-    broker = LocalBroker(tmp_path, port=1883, window=1_000, kind="mosquitto")
+    broker = LocalBroker(tmp_path, port=1883, window=LOCAL_WINDOW, kind="mosquitto")
     shipped = Path(__file__).parents[2] / "mosquitto.conf"
 
     def settings(text: str) -> set[str]:

@@ -49,7 +49,7 @@ class Lab:
         self.environment = os.environ | {
             "LIVINGLAB_DATA": str(folder),
             "LIVINGLAB_BROKER": f"mqtt://127.0.0.1:{port}",
-            "LIVINGLAB_BROKER_WINDOW": "1000",
+            "LIVINGLAB_BROKER_WINDOW": "10000",
             "LIVINGLAB_PROVISION_LIMIT": str(THINGS),  # no more than there are: retries cost none
         }
         self.process: subprocess.Popen[str] | None = None
@@ -123,7 +123,7 @@ def lab_on(folder: Path, port: int) -> Iterator[Lab]:
 def broker(tmp_path: Path) -> Iterator[LocalBroker]:
     """A mosquitto with the settings that ship."""
     started = LocalBroker(
-        tmp_path / "broker", port=free_port(), window=1_000, kind="mosquitto"
+        tmp_path / "broker", port=free_port(), window=10_000, kind="mosquitto"
     ).start()
     try:
         yield started

@@ -20,6 +20,8 @@ from livinglab.errors import BrokerUnavailableError, PortBusyError
 Kind = Literal["mosquitto", "nats"]
 QUEUE_BYTES = 1 << 30
 """What the broker may hold for a lab that is away: at 150 bytes a message, two hours of 1,000/s."""
+NATS_WINDOW = 1_000
+"""nats-server counts a filter that ends in # twice, and allows 65,535 for all together."""
 PATIENCE_S = 15.0
 SBIN = ("/usr/sbin", "/usr/local/sbin")
 """Where Debian puts mosquitto, off the PATH of users."""
@@ -78,13 +80,15 @@ class LocalBroker:
         Args:
             folder: Where its configuration, its queue and its log are kept.
             port: To listen on.
-            window: In-flight window: unacknowledged messages that a subscriber may hold.
+            window: In-flight window: unacknowledged messages that a subscriber may hold; for
+                nats-server it is cut to what many filters together may have.
             host: Address to listen on.
             kind: mosquitto or nats; None takes what is there.
             logins: Who may enter; nobody named: everybody, which only loopback may.
         """
-        self.folder, self.host, self.port, self.window = folder, host, port, window
+        self.folder, self.host, self.port = folder, host, port
         self.kind: Kind = kind or ("mosquitto" if find("mosquitto") else "nats")
+        self.window = window if self.kind == "mosquitto" else min(window, NATS_WINDOW)
         self.logins = logins
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -229,7 +233,7 @@ class LocalBroker:
             f"server_name: livinglab\nlisten: 127.0.0.1:{free_port()}\n"
             f'jetstream {{ store_dir: "{self.folder}/jetstream" }}\n{rules}'
             f'mqtt {{\n  listen: "{self.host}:{self.port}"\n  ack_wait: "1m"\n'
-            f"  max_ack_pending: {min(self.window, 30_000)}\n}}\n"
+            f"  max_ack_pending: {self.window}\n}}\n"
         )
 
 
