@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from threading import Lock
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
@@ -12,13 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.dependencies import Limits
 from api.pages import rendering
-from api.routes import admin, health, home, moderation, observations, places, readings
+from api.routes import admin, health, home, imports, moderation, observations, places, readings
 from livinglab import __version__
 from livinglab.bootstrap import Lab
 from livinglab.errors import TooLargeError
 from livinglab.services.watching import Pulse
 
 LARGEST_BODY = 64 * 1024
+LARGEST_READINGS = 256 * 1024
 AT_ONCE = 30
 """Requests answered at once. Fewer than the 40 threads that work for them: a transaction holds
 the store between two turns of a thread, so it must find one although all others wait for it."""
@@ -46,8 +48,9 @@ def create_app(
     app = FastAPI(title="Living lab", version=__version__, docs_url=None, redoc_url=None)
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
+    app.state.receiving = Lock()
     errors.install(app)
-    for one in (health, places, readings, observations, moderation, admin, home):
+    for one in (health, places, readings, observations, moderation, admin, imports, home):
         app.include_router(one.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"))
     app.add_middleware(_Gate)
@@ -111,6 +114,7 @@ class _BodyCap:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        largest = LARGEST_READINGS if scope["path"] == "/readings" else LARGEST_BODY
         chunks, size, more = [], 0, True
         while more:
             message = await receive()
@@ -118,8 +122,8 @@ class _BodyCap:
                 return
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            if size > LARGEST_BODY:
-                await errors.answer(TooLargeError("the body", LARGEST_BODY))(scope, receive, send)
+            if size > largest:
+                await errors.answer(TooLargeError("the body", largest))(scope, receive, send)
                 return
             more = message.get("more_body", False)
         whole: list[Message] = [{"type": "http.request", "body": b"".join(chunks)}]

@@ -16,6 +16,7 @@ from livinglab.domain.places import Place, Zone
 from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.things import Datastream, Thing
 from livinglab.services.joining import AtPlace, Latest, Timeline
+from livinglab.services.receiving import Received
 
 Json = dict[str, Any]
 
@@ -204,5 +205,18 @@ def timeline(one: Timeline) -> Json:
                 "suppressed": period.count.suppressed,
             }
             for period in one.observations
+        ],
+    }
+
+
+def received(told: Received) -> dict[str, Any]:
+    """Write what became of a payload; whoever sent it may read why something was refused."""
+    return {
+        "stored": told.stored,
+        "duplicate": told.duplicate,
+        "replaced": told.replaced,
+        "quarantined": [
+            {"reason": one.reason, "detail": one.detail, "path": one.path}
+            for one in told.quarantined
         ],
     }

@@ -8,9 +8,10 @@ from threading import Event
 
 import structlog
 
-from livinglab.bootstrap import Lab
+from livinglab.bootstrap import SEALED, Lab
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.errors import LabError
+from livinglab.services.exporting import name_datastreams
 
 log = structlog.get_logger()
 
@@ -27,12 +28,14 @@ def tidy(lab: Lab) -> None:
         StoreUnavailableError: It is done again next time.
     """
     with lab.work(write=False) as work:
-        aggregations = {
-            one.number or 0: OBSERVED_PROPERTIES[one.observed_property].aggregation
-            for one in work.things.datastreams()
-        }
+        datastreams = work.things.datastreams()
+    aggregations = {
+        one.number or 0: OBSERVED_PROPERTIES[one.observed_property].aggregation
+        for one in datastreams
+    }
     until = (lab.clock.now() - LATE).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     lab.readings.tidy(aggregations, until)
+    name_datastreams(lab.settings.data / SEALED, datastreams)
 
 
 @contextmanager

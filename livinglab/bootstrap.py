@@ -3,12 +3,12 @@
 import fcntl
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from livinglab.adapters.clocks import SettableClock, SystemClock
 from livinglab.config import CityFile, Settings, empty_city, read_city
@@ -16,12 +16,17 @@ from livinglab.domain.observations import Category
 from livinglab.domain.places import City, zone_of
 from livinglab.errors import LabBusyError, SettingsError, StoreUnavailableError
 from livinglab.ports import Broker, CivicStore, Clock, Publisher, ReadingStore, UnitOfWork, Vault
+from livinglab.services.importing import Importer, import_route, keep_table, kept_routes
+from livinglab.services.receiving import Receiver, http_routes
 from livinglab.services.recording import Recorder
 from livinglab.services.registering import Registry
 from livinglab.wire.routes import Route
+from livinglab.wire.table import Table
 from livinglab.wire.topics import Router
 
 MQTT_PORT = 1883
+SEALED = "sealed"
+"""Of the data folder: the months that came to rest, as Parquet."""
 
 
 @dataclass(kw_only=True)
@@ -134,11 +139,39 @@ def _readings(settings: Settings) -> ReadingStore:
     if settings.readings == "memory:":
         return MemoryReadingStore()
     if not settings.readings:
-        return DuckDBReadingStore(settings.data / "readings.duckdb")
+        return DuckDBReadingStore(settings.data / "readings.duckdb", sealed=settings.data / SEALED)
     if settings.readings.startswith("duckdb:"):
-        return DuckDBReadingStore(Path(settings.readings.removeprefix("duckdb:")))
+        path = Path(settings.readings.removeprefix("duckdb:"))
+        return DuckDBReadingStore(path, sealed=settings.data / SEALED)
+    if settings.readings.startswith(("influxdb://", "influxdbs://")):
+        return _influxdb(settings)
     raise SettingsError(
-        "LIVINGLAB_READINGS", f"{settings.readings!r} names no store", "use duckdb:PATH or memory:"
+        "LIVINGLAB_READINGS",
+        f"{settings.readings!r} names no store",
+        "use duckdb:PATH, influxdb://HOST:PORT/ORG/BUCKET or memory:",
+    )
+
+
+def _influxdb(settings: Settings) -> ReadingStore:
+    from livinglab.adapters.timeseries.influxdb import InfluxDBReadingStore  # noqa: PLC0415 - slow
+
+    url = urlsplit(settings.readings)
+    org, _, bucket = url.path.strip("/").partition("/")
+    if not (url.hostname and org and bucket):
+        raise SettingsError(
+            "LIVINGLAB_READINGS", "names no bucket", "use influxdb://HOST:PORT/ORG/BUCKET"
+        )
+    token = settings.influxdb_token()
+    if token is None:
+        raise SettingsError(
+            "LIVINGLAB_INFLUXDB_TOKEN_FILE", "is not set", "name the file that holds a token"
+        )
+    scheme = "https" if url.scheme == "influxdbs" else "http"
+    return InfluxDBReadingStore(
+        f"{scheme}://{url.hostname}:{url.port or 8086}",
+        org=unquote(org),
+        bucket=unquote(bucket),
+        token=token,
     )
 
 
@@ -179,10 +212,10 @@ def _adopt(plan: CityFile, civic: CivicStore) -> None:
                 work.places.add(replace(place, zone=around.key if around else None))
 
 
-def open_recorder(lab: Lab) -> Recorder:
-    """Bind recording to a lab's ports."""
+def open_recorder(lab: Lab, routes: Sequence[Route] | None = None) -> Recorder:
+    """Bind recording to a lab's ports, and to other routes than the city's where they are given."""
     return Recorder(
-        router=Router(lab.routes),
+        router=Router(lab.routes if routes is None else routes),
         registry=Registry(
             civic=lab.civic,
             provision_limit=lab.settings.provision_limit,
@@ -192,7 +225,38 @@ def open_recorder(lab: Lab) -> Recorder:
         civic=lab.civic,
         clock=lab.clock,
         quarantine_cap=lab.settings.quarantine_mb << 20,
+        keeps_since=lab.city.keeps_since,
     )
+
+
+def open_receiver(lab: Lab) -> Receiver:
+    """Bind receiving over HTTP to a lab's ports."""
+    return Receiver(open_recorder(lab, http_routes(lab.routes)))
+
+
+def open_replayer(lab: Lab) -> Recorder:
+    """Bind recording to all that may wait in quarantine: messages, and rows of bulk files."""
+    routes = [*lab.routes, *http_routes(lab.routes), *kept_routes(lab.settings.data)]
+    return open_recorder(lab, routes)
+
+
+def open_importer(lab: Lab, table: Table) -> Importer:
+    """Bind importing to a lab's ports; the table is kept, so that its rows can be replayed."""
+    keep_table(table, lab.settings.data)
+    return Importer(open_recorder(lab, [import_route(table)]), table)
+
+
+def open_rehearsal(settings: Settings, folder: Path) -> Lab:
+    """Open an empty lab with the same rules in a folder of its own, to try something out."""
+    apart = {"data": folder, "readings": "", "civic": "memory:", "vault": "memory:"}
+    return open_lab(settings.model_copy(update=apart))
+
+
+def write_parquet(source: Path, target: Path, columns: Mapping[str, str]) -> None:
+    """Turn a CSV file into a Parquet file: see `adapters.timeseries.parquet`."""
+    from livinglab.adapters.timeseries import parquet  # noqa: PLC0415 - slow to import
+
+    parquet.write_parquet(source, target, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +268,8 @@ class BrokerAddress:
     tls: bool = False
     user: str | None = None
     password: str | None = None
+    window: int | None = None
+    """Its in-flight window, where we started it ourselves. [messages]"""
 
 
 def broker_address(settings: Settings) -> BrokerAddress:
@@ -230,8 +296,6 @@ def open_broker(settings: Settings, at: BrokerAddress) -> Broker:
 
     return BulkSubscriber(
         host=at.host,
-    window: int | None = None
-    """Its in-flight window, where we started it ourselves. [messages]"""
         port=at.port,
         client_id=settings.client_id,
         window=at.window or settings.window,
@@ -384,7 +448,7 @@ def start_local_broker(
             port,
             user=login.user if login else None,
             password=login.password if login else None,
+            window=broker.window,
         )
     finally:
         broker.stop()
-            window=broker.window,

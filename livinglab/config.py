@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,6 +22,8 @@ from livinglab.wire.routes import Route
 
 LOCAL_WINDOW = 10_000
 """In-flight window of the broker that the lab starts itself. [messages]"""
+SHORTEST_RETENTION = 24
+"""Two years: nothing that an Initiative changed can be told from the seasons by less. [months]"""
 UNKNOWN_WINDOW = 20
 """In-flight window assumed of a broker that the lab does not know: mosquitto's default."""
 
@@ -44,13 +46,19 @@ class Settings(BaseSettings):
     """City file (TOML): zones, places, categories, routes. Unset: the town's, or an empty city."""
 
     readings: str = ""
-    """Where Readings are kept: `duckdb:PATH` or `memory:`. Empty: DuckDB in the data folder."""
+    """Where Readings are kept: `duckdb:PATH`, `influxdb://HOST:PORT/ORG/BUCKET` (`influxdbs:` over
+    TLS), or `memory:`. Empty: DuckDB in the data folder."""
+
+    influxdb_token_file: Path | None = None
+    """File that holds a token which may read and write the bucket, and nothing else."""
 
     civic: str = ""
-    """SQLAlchemy URL of civic data, or `memory:`. Empty: SQLite in the data folder."""
+    """Where civic data are kept: `postgresql://USER:PASSWORD@HOST/DATABASE`, `sqlite:///PATH`, or
+    `memory:`. Empty: SQLite in the data folder."""
 
     vault: str = ""
-    """SQLAlchemy URL of contact data, or `memory:`. Empty: SQLite of its own in the data folder."""
+    """Where contact data are kept, in a database of their own: as for civic data. Empty: SQLite in
+    the data folder."""
 
     broker: str = "local"
     """`local` starts one; else `mqtt://HOST:PORT` or `mqtts://HOST:PORT`."""
@@ -96,16 +104,11 @@ class Settings(BaseSettings):
 
     def broker_password(self) -> str | None:
         """Read the broker's password from its file."""
-        if self.broker_password_file is None:
-            return None
-        try:
-            return self.broker_password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            raise SettingsError(
-                "LIVINGLAB_BROKER_PASSWORD_FILE",
-                f"{self.broker_password_file} cannot be read ({error.strerror})",
-                "name a readable file that holds the password",
-            ) from error
+        return _secret("LIVINGLAB_BROKER_PASSWORD_FILE", self.broker_password_file)
+
+    def influxdb_token(self) -> str | None:
+        """Read InfluxDB's token from its file."""
+        return _secret("LIVINGLAB_INFLUXDB_TOKEN_FILE", self.influxdb_token_file)
 
     @property
     def window(self) -> int:
@@ -113,6 +116,19 @@ class Settings(BaseSettings):
         if self.broker_window is not None:
             return self.broker_window
         return LOCAL_WINDOW if self.broker == "local" else UNKNOWN_WINDOW
+
+
+def _secret(setting: str, path: Path | None) -> str | None:
+    """Read what a file holds, without the end of its line."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(
+            setting, f"{path} cannot be read ({problem})", "name a readable file that holds it"
+        ) from error
 
 
 def read_settings(**overrides: object) -> Settings:
@@ -208,7 +224,7 @@ def city_from(document: Mapping[str, Any], source: str) -> CityFile:
     """Make a CityFile of a parsed document; *source* names it in errors."""
     categories = tuple(_each(document, "categories", source, _category)) or DEFAULT_CATEGORIES
     return CityFile(
-        city=_checked(source, "city", _city, document.get("city", {})),
+        city=_checked(source, "city", _city, _with_retention(document)),
         zones=tuple(_each(document, "zones", source, _zone)),
         places=tuple(_each(document, "places", source, _place)),
         categories={row.key: row for row in categories},
@@ -255,7 +271,17 @@ def _checked(source: str, where: str, make: Callable[[Row], Made], row: Row) -> 
         raise SettingsError(source, f"{where}: {error}", "correct it") from error
 
 
+def _with_retention(document: Row) -> Row:
+    """Return the city's table with what the table `retention` says beside it."""
+    return {**document.get("city", {}), "retention": document.get("retention", {})}
+
+
 def _city(row: Row) -> City:
+    months = row["retention"].get("months")
+    if months is not None and (type(months) is not int or months < SHORTEST_RETENTION):
+        raise ValueError(
+            f"retention.months is {months!r}; Readings are kept for {SHORTEST_RETENTION} at least"
+        )
     try:
         ZoneInfo(row.get("timezone", "UTC"))
     except (ZoneInfoNotFoundError, OSError) as error:
@@ -267,6 +293,7 @@ def _city(row: Row) -> City:
         timezone=row.get("timezone", "UTC"),
         box=Box(*(float(edge) for edge in box)) if box else None,
         languages=tuple(row.get("languages", ("en",))),
+        retention_months=months,
     )
 
 
@@ -313,11 +340,20 @@ def _category(row: Row) -> Category:
 
 
 def _route(row: Row) -> Route:
+    unknown = row.keys() - {one.name for one in fields(Route)}
+    if unknown:
+        raise ValueError(f"there is no {min(unknown)!r} in a route")
+    for name in row.get("units", {}):
+        if name not in OBSERVED_PROPERTIES:
+            raise ValueError(f"there is no ObservedProperty {name!r}")
     return Route(
         name=row["name"],
         filter=row["filter"],
         format=row["format"],
         scheme=row.get("scheme", row["name"]),
+        identity=row.get("identity"),
+        defaults={name: str(value) for name, value in row.get("defaults", {}).items()},
+        units={name: str(unit) for name, unit in row.get("units", {}).items()},
         timezone=row.get("timezone"),
         confirm=bool(row.get("confirm", False)),
         moving=bool(row.get("moving", False)),

@@ -94,6 +94,16 @@ class ReadingStore(Protocol):
         """Roll up what changed and compact months that ended before *until*; yields to writers."""
         ...
 
+    def forget(self, before: datetime) -> int:
+        """Drop all rows before an instant, and return how many; roll-ups of them may stay.
+
+        Tidy first, or what nobody rolled up yet is gone for good.
+
+        Raises:
+            StoreUnavailableError: Nothing is certain; the same call may be made again.
+        """
+        ...
+
     def ping(self) -> str:
         """Return name and version of what answers, or raise StoreUnavailableError."""
         ...
@@ -323,6 +333,18 @@ class ReceiveLog(Protocol):
         ...
 
 
+class Aliases(Protocol):
+    """What senders defined once, and refer to since by number."""
+
+    def of(self, scheme: str, sender: str) -> dict[int, str]:
+        """Return what a sender defined last, by number; empty if nothing."""
+        ...
+
+    def put(self, scheme: str, sender: str, aliases: Mapping[int, str]) -> None:
+        """Keep what a sender defines, in place of all before; numbers have 64 bits with sign."""
+        ...
+
+
 class Conflicts(Protocol):
     """Results that lost their instant to a later word."""
 
@@ -369,6 +391,7 @@ class UnitOfWork(Protocol):
     quarantine: Quarantine
     ledger: Ledger
     receive_log: ReceiveLog
+    aliases: Aliases
     conflicts: Conflicts
     keys: Keys
 

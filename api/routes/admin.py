@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
 from api.dependencies import LabDep, demand
-from livinglab.bootstrap import open_recorder
+from livinglab.bootstrap import open_replayer
 from livinglab.domain.access import Scope
 from livinglab.services.replaying import Replayed, replay
 
@@ -26,4 +26,4 @@ def replay_quarantine(body: ReplayIn, request: Request, lab: LabDep) -> Replayed
     """Run the present decoders over what waits."""
     with lab.work(write=False) as work:
         demand(request, work, Scope.ADMIN)
-    return replay(open_recorder(lab), reason=body.reason, route=body.route, dry_run=body.dry_run)
+    return replay(open_replayer(lab), reason=body.reason, route=body.route, dry_run=body.dry_run)

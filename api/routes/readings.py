@@ -1,24 +1,61 @@
-"""Readings of a Datastream, one by one or by period, as JSON or CSV."""
+"""Readings: a Thing sends them over HTTP, and everybody reads them, one by one or by period."""
 
 import csv
 import io
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import public
-from api.dependencies import LabDep, ReadDep
+from api.dependencies import LabDep, ReadDep, demand
 from api.pages.rendering import json_response
 from api.routes.places import LONGEST_S, read_time
+from livinglab.bootstrap import open_receiver
+from livinglab.domain.access import Scope
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.readings import Interval
 from livinglab.errors import InvalidError, NotFoundError
 from livinglab.services.joining import MOST_BUCKETS
+from livinglab.services.receiving import Receiver
 
 router = APIRouter(tags=["readings"])
 
 MOST_READINGS = 10_000
+
+
+def _receiver(request: Request, lab: LabDep) -> Receiver:
+    """Return the receiver of the app, made when the first Reading comes."""
+    state = request.app.state
+    with state.receiving:
+        if not hasattr(state, "receiver"):
+            state.receiver = open_receiver(lab)
+        found: Receiver = state.receiver
+    return found
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+@router.post("/readings")
+def post_readings(
+    request: Request,
+    lab: LabDep,
+    receiver: Annotated[Receiver, Depends(_receiver)],
+    payload: Annotated[bytes, Depends(_body)],
+    format: str,  # noqa: A002 - the public name
+    thing: str = "",
+    property: str = "",  # noqa: A002 - the public name
+) -> dict[str, Any]:
+    """Take one payload as if it had come over MQTT: it is durable when this is answered.
+
+    What is refused is kept in quarantine, and told with its reason.
+    """
+    with lab.work(write=False) as work:
+        demand(request, work, Scope.SUBMIT)
+    received = receiver.take(format, payload, {"thing": thing, "property": property})
+    return public.received(received)
 
 
 @router.get("/datastreams/{key}/readings")

@@ -24,10 +24,14 @@ thing_app = typer.Typer(help="The registry of Things.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="What was refused, why, and another try.", no_args_is_help=True)
 db_app = typer.Typer(help="The civic database.", no_args_is_help=True)
 key_app = typer.Typer(help="Access keys for programs and staff.", no_args_is_help=True)
+import_app = typer.Typer(help="History out of bulk files.", no_args_is_help=True)
+export_app = typer.Typer(help="Public data under the public rules.", no_args_is_help=True)
 app.add_typer(thing_app, name="thing")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(db_app, name="db")
 app.add_typer(key_app, name="key")
+app.add_typer(import_app, name="import")
+app.add_typer(export_app, name="export")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of everything embedded.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, whatever standard output is.")]
@@ -146,6 +150,20 @@ def settings(
     from livinglab.cli.looking import print_settings  # noqa: PLC0415 - keeps --help instant
 
     print_settings(as_json=json, markdown=markdown)
+
+
+@app.command()
+def route(
+    topic: Annotated[str, typer.Argument(help="As a Thing would publish to it.")],
+    payload: Annotated[
+        str | None, typer.Option(help="Also decode this file; - is standard input.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say which route takes a topic, and what it makes of it."""
+    from livinglab.cli.looking import run_route  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(run_route(topic, payload, as_json=json))
 
 
 @app.command()
@@ -297,3 +315,39 @@ def quarantine_drop(reason: Reason = None, route: Route = None, data: Data = Non
     from livinglab.cli.registry import drop_quarantined  # noqa: PLC0415 - keeps --help instant
 
     drop_quarantined(reason, route, data)
+
+
+@import_app.command("readings")
+def import_readings(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="CSV; - is standard input.")],
+    layout: Annotated[
+        str, typer.Option(help="What the columns hold: a layout's name, or a TOML file.")
+    ] = "long",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would happen in an empty lab.")
+    ] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Import bulk history through the same checks as MQTT; a second time stores nothing new."""
+    from livinglab.cli.history import import_readings  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(import_readings(files, layout, data, dry_run=dry_run, as_json=json))
+
+
+@export_app.command("readings")
+def export_readings(
+    from_: Annotated[str, typer.Option("--from", help="First instant (RFC 3339).")],
+    to: Annotated[str | None, typer.Option(help="The instant after; without it, now.")] = None,
+    place: Annotated[str | None, typer.Option(help="Only at this Place.")] = None,
+    thing: Annotated[str | None, typer.Option(help="Only of this Thing.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Only at Places in this Zone.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    data: Data = None,
+) -> None:
+    """Write public Readings to standard output."""
+    from livinglab.cli.history import export_readings  # noqa: PLC0415 - keeps --help instant
+
+    export_readings(
+        from_=from_, to=to, place=place, thing=thing, zone=zone, format_=format_, data=data
+    )

@@ -11,10 +11,11 @@ from dotenv import dotenv_values
 
 from livinglab.bootstrap import parts
 from livinglab.cli.printing import print_rows
-from livinglab.config import Settings, read_settings, route_from
+from livinglab.config import Settings, empty_city, read_city, read_settings, route_from
 from livinglab.errors import LabError, UnreadableInputError
 from livinglab.services.decoding import decode
 from livinglab.wire.routes import Route
+from livinglab.wire.topics import Router
 
 SECRET = ("password", "token", "secret")
 
@@ -117,6 +118,37 @@ def run_decode(
         refused = refused or "reject" in line
         print(json.dumps(line, ensure_ascii=False))  # noqa: T201 - data go to stdout
     return int(refused)
+
+
+def run_route(topic: str, payload: str | None, *, as_json: bool) -> int:
+    """Print which route takes a topic, and what it makes of a payload; 1 if none, or refused."""
+    chosen = read_settings()
+    city = read_city(chosen.city) if chosen.city else empty_city()
+    routed = Router(city.routes).route(topic.encode())
+    if routed is None:
+        filters = ", ".join(route.filter for route in city.routes)
+        sys.stderr.write(f"livinglab: no route takes {topic}; there are {filters}\n")
+        return 1
+    route, names = routed
+    facts = {
+        "route": route.name,
+        "filter": route.filter,
+        "format": route.format,
+        "scheme": route.scheme,
+        "names": " ".join(f"{name}={value}" for name, value in names.items()),
+        "timezone": route.timezone,
+        "confirm": route.confirm,
+        "moving": route.moving,
+    }
+    print_rows([facts], as_json=as_json, empty="")
+    if payload is None:
+        return 0
+    lines = list(
+        decode(route.format, _payload(payload), topic=topic, now=datetime.now(UTC), route=route)
+    )
+    for line in lines:
+        print(json.dumps(line, ensure_ascii=False))  # noqa: T201 - data go to stdout
+    return int(any("reject" in line for line in lines))
 
 
 def _payload(file: str) -> bytes:

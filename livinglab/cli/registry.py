@@ -249,7 +249,7 @@ def replay_quarantine(
         found = _replay_over_http(settings, reason, route, dry_run=dry_run)
     else:
         try:
-            recorder = bootstrap.open_recorder(lab)
+            recorder = bootstrap.open_replayer(lab)
             found = replay(recorder, reason=reason, route=route, dry_run=dry_run)
         finally:
             lab.close()

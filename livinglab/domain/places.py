@@ -5,7 +5,7 @@ The join is computed here, on the standard library, so that every database agree
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import Enum
 
 from livinglab.domain.geometry import Box, Nearby, Point, Ring, area_deg2, contains
@@ -56,6 +56,15 @@ class City:
     timezone: str
     box: Box | None = None
     languages: tuple[str, ...] = ("en",)
+    retention_months: int | None = None
+    """For how many whole months Readings are kept; None: for ever."""
+
+    def keeps_since(self, now: datetime) -> datetime | None:
+        """Return the first instant of which Readings are kept, in UTC; None: of all."""
+        if self.retention_months is None:
+            return None
+        months = now.year * 12 + now.month - 1 - self.retention_months
+        return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
 
 
 @dataclass(eq=False, kw_only=True)

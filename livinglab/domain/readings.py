@@ -210,6 +210,8 @@ class Outcome(IntEnum):
     """Same Datastream, time and result as stored: nothing changed."""
     REPLACED = 2
     """Same Datastream and time, another result: the last word won."""
+    REFUSED = 3
+    """The store will never take it: nothing changed. A RefusedRow says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,12 +226,25 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that a store will not take, however often it is appended."""
+
+    row: int
+    """Its index in the batch."""
+    reason: str
+    """A code of `wire.reasons`."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Appended:
     """What became of each row of a batch, once it is durable."""
 
     outcomes: bytes
     """One Outcome per row, in the batch's order."""
     replacements: tuple[Replacement, ...] = ()
+    refused: tuple[RefusedRow, ...] = ()
+    """One per row whose Outcome is REFUSED, by row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,20 +10,29 @@ from livinglab.domain.geometry import Point
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES, range_flag
 from livinglab.domain.readings import Flag, Test, TimeSource, from_ms, to_ms
 from livinglab.domain.things import thing_key
-from livinglab.wire.decoders import SCHEMES, decoder, guess
+from livinglab.wire.decoders import SCHEMES, TOPICS, check_route, decoder, guess
 from livinglab.wire.routes import Route
 from livinglab.wire.settling import Refused, Settled, settle_time, settle_value
-from livinglab.wire.sinks import Undecodable
+from livinglab.wire.sinks import UNKNOWN_UNIT, Undecodable
 from livinglab.wire.topics import Router
 
 
 class _Lines:
     """A sink that keeps what it is told as the lines that `decode` prints."""
 
-    def __init__(self, scheme: str, received_ms: int) -> None:
-        self.scheme = scheme
-        self.received_ms = received_ms
+    def __init__(self, route: Route, received_ms: int) -> None:
+        self.route = route
+        self.received = received_ms
         self.lines: list[dict[str, Any]] = []
+        self._remembered: dict[str, Mapping[int, str]] = {}
+
+    def recall(self, owner: str) -> Mapping[int, str]:
+        """Return what a sender defined in this payload: see `wire.sinks.Sink`."""
+        return self._remembered.get(owner, {})
+
+    def remember(self, owner: str, aliases: Mapping[int, str]) -> None:
+        """Keep what a sender defines: see `wire.sinks.Sink`."""
+        self._remembered[owner] = aliases
 
     def reading(  # noqa: PLR0913 - the Sink's signature
         self,
@@ -43,9 +52,11 @@ class _Lines:
     ) -> None:
         """Take one Reading: see `wire.sinks.Sink`."""
         if time is None:
-            time, time_source = self.received_ms, TimeSource.RECEIVED
+            time, time_source = self.received, TimeSource.RECEIVED
+        if unit == UNKNOWN_UNIT:
+            unit = self.route.units.get(observed_property, unit)
         try:
-            settle_time(time, self.received_ms)
+            settle_time(time, self.received)
             settled = settle_value(value, unit, observed_property, doubted=doubted)
         except Refused as error:
             self.reject(error.reason, error.detail, path)
@@ -53,7 +64,7 @@ class _Lines:
         known = not settled.tests & Test.UNIT_UNKNOWN
         self.lines.append(
             {
-                "thing": thing_key(self.scheme, thing),
+                "thing": thing_key(self.route.scheme, thing),
                 "property": observed_property,
                 **({"channel": channel} if channel else {}),
                 "time": _time(time),
@@ -117,12 +128,13 @@ def decode(
     """
     decoder(format_)
     try:
-        fields = _fields(_route(format_, timezone, route), topic)
+        fields = _fields(format_, route, topic)
         if format_ == "auto":
             format_ = guess(payload, fields)
             yield {"format": format_}
         route = _route(format_, timezone, route)
-        sink = _Lines(route.scheme, to_ms(now))
+        check_route(route)
+        sink = _Lines(route, to_ms(now))
         decoder(format_)(payload, fields, route, sink)
     except Undecodable as error:
         yield {"reject": error.reason, "detail": error.detail, "path": error.path}
@@ -136,14 +148,28 @@ def _route(format_: str, timezone: str | None, route: Route | None) -> Route:
         return replace(route, format=format_, timezone=route.timezone or timezone)
     return Route(
         name="decode",
-        filter="lab/{thing}/{property}" if format_ in {"lab", "auto"} else "#",
+        filter=TOPICS.get(format_, ("#",))[0],
         format=format_,
-        scheme=SCHEMES.get(format_, "json"),
+        scheme=SCHEMES.get(format_, format_),
         timezone=timezone,
     )
 
 
-def _fields(route: Route, topic: str) -> Mapping[str, str]:
-    """Read the topic by the route; a topic that does not fit tells nothing."""
-    found = Router([route]).route(topic.encode())
-    return found[1] if found else {}
+def _fields(format_: str, route: Route | None, topic: str) -> Mapping[str, str]:
+    """Read the topic by the route of a file, else by the filters that the format prescribes.
+
+    For `auto` the first that fits counts. A topic that fits none tells nothing.
+    """
+    if route is not None:
+        filters: tuple[str, ...] = (route.filter,)
+    elif format_ == "auto":
+        filters = tuple(one for several in TOPICS.values() for one in several)
+    else:
+        filters = TOPICS.get(format_, ())
+    for one in filters:
+        made = Route(name="topic", filter=one, format="auto", scheme="auto")
+        if route is not None:
+            made = replace(route, format="auto")
+        if found := Router([made]).route(topic.encode()):
+            return found[1]
+    return {}

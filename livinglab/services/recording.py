@@ -5,54 +5,46 @@ accounts. Whoever calls acknowledges after the last of them. Nothing here retrie
 """
 
 import hashlib
-import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
 
 import numpy as np
-import orjson
 import structlog
 
 from livinglab.domain.geometry import Point
 from livinglab.domain.ledger import LedgerLine, Quarantined, Reject, Tally
-from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.readings import (
     Appended,
     Flag,
     Outcome,
-    ReadingBatch,
-    Spot,
-    Test,
-    TimeSource,
     from_ms,
     to_ms,
 )
+from livinglab.errors import StoreUnavailableError
 from livinglab.ports import CivicStore, Clock, Message, ReadingStore, UnitOfWork
 from livinglab.services.checking import check
+from livinglab.services.gathering import (
+    TOPICS_KNOWN,
+    Aliases,
+    Columns,
+    Groups,
+    Intake,
+    Retained,
+    given,
+)
 from livinglab.services.registering import (
-    Introduction,
-    Known,
     Registry,
     SeriesId,
     within_city,
 )
-from livinglab.wire.decoders import DECODERS
+from livinglab.wire.decoders import DECODERS, SHORT
 from livinglab.wire.routes import Route
-from livinglab.wire.settling import (
-    EARLIEST_MS,
-    FUTURE_TOLERANCE_MS,
-    settle_unit,
-    time_text,
-)
 from livinglab.wire.sinks import Undecodable
 from livinglab.wire.topics import Router
 
 log = structlog.get_logger()
-
-Given = TypeVar("Given")
 
 NO_ROUTE = "none"
 """Name under which messages that no route takes are counted."""
@@ -60,284 +52,10 @@ PROBE_LEVEL = b"/$probe"
 """Last level of the topic by which the lab tests that the broker delivers."""
 DROPPED_TOPIC = b"$SYS/broker/publish/messages/dropped"
 """Where mosquitto counts what it threw away."""
-SPOT_LIFE_MS = 30_000
-"""A moving Thing is still where it last said, for so long. [ms]"""
-USUAL_SIZE = 1e300
-"""Larger numbers are looked at one by one: they may be infinite."""
-TOPICS_KNOWN = 200_000
 DETAILS_KEPT = 5
 """How many refusals of one message and reason are told in full."""
 RECEIVE_LOG_LIFE = timedelta(days=7)
 """How long the arrival of a message without a time of its own is remembered."""
-
-
-@dataclass(slots=True)
-class Intake:
-    """One batch on its way: what was decoded, what was refused, and the counts so far."""
-
-    received_ms: int
-    replayed: bool = False
-    """Whether it arrived before, at *received_ms* exactly."""
-    batch: ReadingBatch = field(default_factory=ReadingBatch)
-    runs: list[tuple[str, int]] = field(default_factory=list)
-    """(Route, its first row): rows up to the next run belong to it."""
-    refused: list[Quarantined] = field(default_factory=list)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    arrivals: list[tuple[bytes, str, int]] = field(default_factory=list)
-    """Messages without a time of their own, for the receive log."""
-    new: dict[tuple[str, SeriesId], Introduction] = field(default_factory=dict)
-    waiting: dict[int, tuple[tuple[str, SeriesId], Message]] = field(default_factory=dict)
-    """Row → its (scheme, series) that is not registered yet, and its message."""
-    moves: dict[str, tuple[Known, Point]] = field(default_factory=dict)
-    """Key of a fixed Thing → where it stands now."""
-
-    def tally(self, route: str) -> Tally:
-        """Return the counts of a route."""
-        found = self.tallies.get(route)
-        if found is None:
-            found = self.tallies[route] = Tally()
-        return found
-
-
-class _Retained(Exception):  # noqa: N818 - an outcome, not an error
-    """A message that the broker had kept and that tells no time."""
-
-
-class _Columns:
-    """The sink of the hot path: decoders write rows, not objects."""
-
-    def __init__(self, recorder: "Recorder", intake: Intake, *, backlog: bool) -> None:
-        self.recorder = recorder
-        self.registry = recorder.registry
-        self.intake = intake
-        self.backlog = backlog
-        self.datastreams: array[int] = array("i")
-        self.times: array[int] = array("q")
-        self.results: array[float] = array("d")
-        self.odd: dict[int, tuple[float, int, int]] = {}
-        """Row → raw, flag and tests, where they are not the usual ones."""
-        self.latest_ms = intake.received_ms + FUTURE_TOLERANCE_MS
-        self.numbers: dict[SeriesId, int] = {}
-        self.route: Route | None = None
-        self.message: Message | None = None
-        self.arrival: int | None = None
-        self.rejects: list[tuple[Reject, int]] = []
-        self.ignored = 0
-        self._before = (0, 0)
-
-    def usual(self, stream: Iterator[Message]) -> Message | None:
-        """Take messages for as long as they are usual; return the first that is not.
-
-        Usual is what nearly all are that come by the hundred thousand: ``{"v": 21.5, "t": ms}``
-        at QoS 1 for a series of format `lab` that is registered and stands still. For those this
-        does what `wire.lab` and `reading` do, in a third of the time.
-        """
-        known, loads, latest_ms = self.recorder.usual, orjson.loads, self.latest_ms
-        add_number, add_time = self.datastreams.append, self.times.append
-        add_result = self.results.append
-        before = len(self.times)
-        for message in stream:
-            topic, payload, header, size = message
-            found = known.get(topic)
-            if found is None:
-                break
-            number, route = found
-            try:
-                told = loads(payload)
-                value, time = told["v"], told["t"]
-            except (ValueError, KeyError, TypeError):
-                break
-            kind = type(value)
-            if (
-                (kind is not float and kind is not int)
-                or type(time) is not int
-                or not EARLIEST_MS <= time <= latest_ms
-                or not -USUAL_SIZE < value < USUAL_SIZE
-                or len(told) != 2  # noqa: PLR2004 - v and t
-                or header & 6 != 2  # noqa: PLR2004 - QoS 1
-                or size != len(payload)
-            ):
-                break
-            if route is not self.route:
-                self._count_usual(before)
-                before = len(self.times)
-                self.turn(route)
-            add_number(number)
-            add_time(time)
-            add_result(value)
-        else:
-            message = None
-        self._count_usual(before)
-        return message
-
-    def _count_usual(self, before: int) -> None:
-        """Count the usual messages since a row: each is one row of the route in hand."""
-        if taken := len(self.times) - before:
-            tally = self.intake.tally(_given(self.route).name)
-            tally.messages += taken
-            tally.decoded += taken
-
-    def turn(self, route: Route) -> None:
-        """Turn to messages of another route."""
-        self.route = route
-        self.numbers = self.registry.of_scheme(route.scheme)
-        self.intake.runs.append((route.name, len(self.times)))
-
-    def begin(self, route: Route, message: Message) -> None:
-        """Turn to the next message."""
-        if route is not self.route:
-            self.turn(route)
-        self.message = message
-        self._before = (len(self.intake.new), len(self.intake.moves))
-        self.arrival = None
-        if self.rejects:
-            self.rejects = []
-        self.ignored = 0
-
-    def undo(self, rows: int) -> None:
-        """Forget the rows after the first *rows*: their message turned out unreadable."""
-        for column in (self.datastreams, self.times, self.results):
-            del column[rows:]
-        sparse: tuple[dict[int, Any], ...] = (
-            self.odd,
-            self.intake.waiting,
-            self.intake.batch.spots,
-        )
-        for one in sparse:
-            for row in [row for row in one if row >= rows]:
-                del one[row]
-        told: tuple[dict[Any, Any], ...] = (self.intake.new, self.intake.moves)
-        for one, kept in zip(told, self._before, strict=True):
-            for key in list(one)[kept:]:
-                del one[key]
-
-    def reading(  # noqa: C901, PLR0913 - the Sink's signature; one flat pass on the hot path
-        self,
-        thing: str,
-        observed_property: str,
-        time: int | None,
-        value: float,
-        *,
-        unit: str | None = None,
-        source: object = None,  # noqa: ARG002 - for `decode` only
-        path: str = "",
-        point: Point | None = None,
-        interval_s: float | None = None,  # noqa: ARG002 - the store keeps instants
-        channel: str = "",
-        time_source: TimeSource = TimeSource.PAYLOAD,  # noqa: ARG002 - for `decode` only
-        doubted: bool = False,
-    ) -> None:
-        """Take one Reading: see `wire.sinks.Sink`."""
-        raw, flag, tests = math.nan, 2, 0
-        if time is None:
-            time = self._arrival_ms()
-            if self.backlog:
-                flag, tests = Flag.SUSPECT, Test.TIME_UNCERTAIN
-        elif time > self.latest_ms:
-            self.reject("future", f"{time_text(time)} lies in the future", path)
-            return
-        elif time < EARLIEST_MS:
-            self.reject("bad_time", f"{time_text(time)} lies before the year 2000", path)
-            return
-        if value != value:  # noqa: PLR0124 - the fastest test for NaN
-            flag = Flag.MISSING
-        elif unit is not None:
-            settled = settle_unit(value, unit, observed_property)
-            value, raw = settled.result, settled.raw
-            flag, tests = max(flag, settled.flag), tests | settled.tests
-        if math.isinf(value):
-            self.reject("not_finite", "the result is infinite", path)
-            return
-        if doubted:
-            flag, tests = max(flag, Flag.SUSPECT), tests | Test.SOURCE
-        number = self.numbers.get((thing, observed_property, channel))
-        if number is None:
-            if observed_property not in OBSERVED_PROPERTIES:
-                self.reject("unknown_property", f"{observed_property[:80]!r} is no property", path)
-                return
-            number = self._wait((thing, observed_property, channel), unit, point)
-        row = len(self.times)
-        self.datastreams.append(number)
-        self.times.append(time)
-        self.results.append(value)
-        if flag != 2 or raw == raw or tests:  # noqa: PLR0124, PLR2004 - what is usual is not noted
-            self.odd[row] = (raw, flag, tests)
-        if point is not None or (self.route is not None and self.route.moving):
-            self._place(thing, row, time, point, path)
-
-    def reject(self, reason: str, detail: str, path: str = "", *, readings: int = 1) -> None:
-        """Refuse part of a message: see `wire.sinks.Sink`."""
-        self.rejects.append((Reject(reason=reason, detail=detail[:300], path=path), readings))
-
-    def ignore(self, rule: str, path: str = "") -> None:  # noqa: ARG002 - the Sink's signature
-        """Pass over what is no measurement."""
-        self.ignored += 1
-
-    def _wait(self, series: SeriesId, unit: str | None, point: Point | None) -> int:
-        """Note a series that nobody registered yet; its rows get their number later."""
-        route = _given(self.route)
-        wanted = (route.scheme, series)
-        if wanted not in self.intake.new:
-            self.intake.new[wanted] = Introduction(route, series, unit, point)
-        self.intake.waiting[len(self.times)] = (wanted, _given(self.message))
-        return 0
-
-    def _arrival_ms(self) -> int:
-        """Return when the message in hand first arrived, a different instant for each.
-
-        Raises:
-            _Retained: Nobody knows: the broker had kept it.
-        """
-        message = _given(self.message)
-        if message.retain:
-            raise _Retained
-        if self.arrival is None:
-            self.arrival = self.recorder.arrival_of(message, self.intake)
-        return self.arrival
-
-    def _place(self, thing: str, row: int, time: int, point: Point | None, path: str) -> None:
-        """Attach a row of a moving Thing to a Place, or notice that a fixed one moved."""
-        route = _given(self.route)
-        if point is not None:
-            point = within_city(point, self.registry.city_box)
-            if point is None:
-                self.reject("bad_position", "the city does not reach there", path, readings=0)
-        if route.moving:
-            self._follow((route.scheme, thing), row, time, point)
-            return
-        known = self.registry.things.get((route.scheme, thing))
-        if point is None or known is None or known.spot == point:
-            return
-        if self.registry.moved(known, point):
-            self.intake.moves[known.key] = (known, point)
-
-    def _follow(self, owner: tuple[str, str], row: int, time: int, point: Point | None) -> None:
-        """Give a row of a moving Thing the position it had, if that is not too long ago."""
-        spots = self.recorder.spots
-        if point is not None:
-            spots[owner] = (time, point)
-        elif owner in spots and 0 <= time - spots[owner][0] <= SPOT_LIFE_MS:
-            point = spots[owner][1]
-        if point is not None:
-            place = self.registry.places.holding(point)
-            self.intake.batch.spots[row] = Spot(place.number if place else None, point)
-
-    def finish(self) -> None:
-        """Hand the columns over to the batch."""
-        rows, batch = len(self.times), self.intake.batch
-        batch.datastreams, batch.times, batch.results = self.datastreams, self.times, self.results
-        batch.raws = array("d", [math.nan]) * rows
-        batch.flags = array("B", [Flag.NOT_EVALUATED]) * rows
-        batch.tests = array("H", [0]) * rows
-        for row, (raw, flag, tests) in self.odd.items():
-            batch.raws[row], batch.flags[row], batch.tests[row] = raw, int(flag), int(tests)
-
-
-def _given(value: Given | None) -> Given:
-    """Return what must be there while a message is in hand."""
-    if value is None:
-        raise RuntimeError("no message is in hand")
-    return value
 
 
 class Recorder:
@@ -352,8 +70,20 @@ class Recorder:
         civic: CivicStore,
         clock: Clock,
         quarantine_cap: int,
+        keeps_since: Callable[[datetime], datetime | None] = lambda _: None,
     ) -> None:
-        """Bind the ports; *quarantine_cap* is how many bytes of refused payloads are kept."""
+        """Bind the ports.
+
+        Args:
+            router: Whose routes are recorded.
+            registry: Of Things and Datastreams.
+            readings: Where Readings go.
+            civic: Where everything else goes.
+            clock: Tells arrivals.
+            quarantine_cap: How much of refused payloads is kept. [bytes]
+            keeps_since: At an instant, since when Readings are kept; None: all of them.
+        """
+        self._keeps_since = keeps_since
         self.router = router
         self.registry = registry
         self.readings = readings
@@ -366,13 +96,22 @@ class Recorder:
         """What mosquitto's own counter said last. [messages]"""
         self.probed = 0
         """How many of the lab's own probes came back."""
-        self.usual: dict[bytes, tuple[int, Route]] = {}
-        """Topic → number of its Datastream, where a message is one Reading of format `lab`."""
+        self.usual: dict[bytes, tuple[int | None, Route]] = {}
+        """Topic → its route, and the number of its Datastream where there is but one."""
+        self._groups: dict[str, Groups] = {}
+        self._aliases: Aliases = {}
         self._arrived: dict[bytes, int] = {}
         self._forgotten_at: datetime | None = None
 
-    def record(self, messages: Sequence[Message], *, backlog: bool = False) -> Intake:
-        """Take all steps once, for callers that do not retry: replays, imports, HTTP.
+    def oldest_ms(self) -> int:
+        """Return the first instant of which Readings are kept now. [ms since 1970 UTC]"""
+        since = self._keeps_since(self.clock.now())
+        return to_ms(since) if since else 0
+
+    def record(
+        self, messages: Sequence[Message], *, backlog: bool = False
+    ) -> tuple[Intake, Appended]:
+        """Take all steps once, for callers that do not retry: imports, HTTP.
 
         Raises:
             StoreUnavailableError: Some step did not happen; the same call may be made again.
@@ -380,8 +119,9 @@ class Recorder:
         self.registry.refresh()
         intake = self.decode(messages, backlog=backlog)
         self.register(intake)
-        self.settle(intake, self.store(intake))
-        return intake
+        appended = self.store(intake)
+        self.settle(intake, appended)
+        return intake, appended
 
     def decode(
         self,
@@ -398,8 +138,9 @@ class Recorder:
             received_ms: When they first arrived, if not now. [ms since 1970 UTC]
         """
         now = to_ms(self.clock.now())
-        intake = Intake(now) if received_ms is None else Intake(received_ms, replayed=True)
-        sink = _Columns(self, intake, backlog=backlog)
+        replayed = received_ms is not None
+        intake = Intake(received_ms if replayed else now, messages, replayed)  # type: ignore[arg-type]  # replayed says that it is there
+        sink = Columns(self, intake, backlog=backlog)
         stream = iter(messages)
         while (message := sink.usual(stream)) is not None:
             self._decode(message, sink, intake)
@@ -408,7 +149,7 @@ class Recorder:
             del self._arrived[owner]
         return intake
 
-    def _decode(self, message: Message, sink: _Columns, intake: Intake) -> None:
+    def _decode(self, message: Message, sink: Columns, intake: Intake) -> None:
         """Bring one message to its outcome: rows, and refusals or counts."""
         routed = self.router.route(message[0])
         if routed is None:
@@ -430,36 +171,53 @@ class Recorder:
         self._read(message, fields, sink, intake)
 
     def _read(
-        self, message: Message, fields: Mapping[str, str], sink: _Columns, intake: Intake
+        self, message: Message, fields: Mapping[str, str], sink: Columns, intake: Intake
     ) -> None:
         """Let the decoder of the route in hand read a message."""
-        route, rows = _given(sink.route), len(sink.times)
+        route, rows = given(sink.route), len(sink.times)
         tally = intake.tally(route.name)
         try:
             DECODERS[route.format](message[1], fields, route, sink)
-        except _Retained:
+        except StoreUnavailableError:
+            raise  # no fault of the message: the batch is decoded again
+        except Retained:
             sink.undo(rows)
             tally.retained += 1
         except Undecodable as error:
             sink.undo(rows)
-            detail = f"{error.path}: {error.detail}" if error.path else error.detail
-            self._refuse_whole(message, route.name, error.reason, detail, intake)
+            self._refuse_whole(
+                message, route.name, error.reason, error.detail, intake, path=error.path
+            )
         except Exception as error:  # noqa: BLE001 - one decoder's defect must not stop the stream
             sink.undo(rows)
             log.error("decoder_failed", route=route.name, error=type(error).__name__)  # noqa: TRY400 - a trace may quote the payload
             detail = f"the decoder raised {type(error).__name__}"
             self._refuse_whole(message, route.name, "decoder_error", detail, intake)
         else:
-            if sink.ignored and len(sink.times) == rows and not sink.rejects:
-                tally.rule += 1
-                return
-            tally.decoded += 1
-            if sink.rejects:
-                self._refuse_parts(message, sink, intake)
-            elif route.format == "lab" and not (route.moving or intake.waiting):
-                self._know(message.topic, sink.datastreams[rows], route)
+            self._note(message, rows, sink, intake)
 
-    def _know(self, topic: bytes, number: int, route: Route) -> None:
+    def _note(self, message: Message, rows: int, sink: Columns, intake: Intake) -> None:
+        """Account for a message that was read; its rows begin at *rows*."""
+        route = given(sink.route)
+        tally = intake.tally(route.name)
+        intake.aliases.update(sink.defined)
+        if sink.ignored and len(sink.times) == rows and not sink.rejects:
+            tally.rule += 1
+            return
+        tally.decoded += 1
+        if sink.rejects:
+            self._refuse_parts(message, sink, intake)
+        elif not (route.moving or intake.waiting):
+            if route.format == "lab":
+                self._know(message.topic, sink.datastreams[rows], route)
+            elif route.format in SHORT:
+                self._know(message.topic, None, route)
+
+    def groups_of(self, scheme: str) -> Groups:
+        """Return what is known of Things of a scheme; the dict stays the same one for ever."""
+        return self._groups.setdefault(scheme, {})
+
+    def _know(self, topic: bytes, number: int | None, route: Route) -> None:
         """Remember where the Readings of a topic belong; a number is for ever."""
         if len(self.usual) >= TOPICS_KNOWN:
             self.usual.clear()
@@ -488,17 +246,27 @@ class Recorder:
         self._refuse_whole(message, NO_ROUTE, "no_route", detail, intake)
 
     def _refuse_whole(
-        self, message: Message, route: str, reason: str, detail: str, intake: Intake
+        self,
+        message: Message,
+        route: str,
+        reason: str,
+        detail: str,
+        intake: Intake,
+        *,
+        path: str = "",
     ) -> None:
         intake.tally(route).quarantined_messages += 1
+        intake.rejects.append(Reject(reason=reason, detail=detail[:300], path=path))
+        detail = f"{path}: {detail}" if path else detail
         arrival = self._instant(message.topic, intake)
         intake.refused.append(_quarantined(message, route, reason, detail, arrival, whole=True))
 
-    def _refuse_parts(self, message: Message, sink: _Columns, intake: Intake) -> None:
-        route, arrival = _given(sink.route).name, sink.arrival
+    def _refuse_parts(self, message: Message, sink: Columns, intake: Intake) -> None:
+        route, arrival = given(sink.route).name, sink.arrival
         if arrival is None:
             arrival = self._instant(message.topic, intake)
         tally = intake.tally(route)
+        intake.rejects.extend(one for one, _ in sink.rejects)
         by_reason: dict[str, list[tuple[Reject, int]]] = {}
         for one in sink.rejects:
             by_reason.setdefault(one[0].reason, []).append(one)
@@ -512,6 +280,14 @@ class Recorder:
             intake.refused.append(
                 _quarantined(message, route, reason, detail, arrival, readings=readings)
             )
+
+    def aliases_of(self, owner: tuple[str, str]) -> Mapping[int, str]:
+        """Return what a sender, told with its scheme, defined in an earlier batch."""
+        found = self._aliases.get(owner)
+        if found is None:
+            with self.civic.work(write=False) as work:
+                found = self._aliases[owner] = work.aliases.of(*owner)
+        return found
 
     def arrival_of(self, message: Message, intake: Intake) -> int:
         """Tell when a message without a time arrived: the same again when it comes again.
@@ -558,6 +334,12 @@ class Recorder:
                 intake.moves[known.key] = (known, point)
         if intake.moves:
             self.registry.settle(list(intake.moves.values()), now)
+        if intake.aliases:
+            with self.civic.work() as work:
+                for owner, aliases in intake.aliases.items():
+                    work.aliases.put(*owner, aliases)
+            self._aliases.update(intake.aliases)
+            intake.aliases = {}
         intake.new, intake.arrivals, intake.moves = {}, [], {}
 
     def _log_arrivals(self, work: UnitOfWork, intake: Intake, now: datetime) -> None:
@@ -583,6 +365,7 @@ class Recorder:
             tally = intake.tally(route)
             tally.readings += n
             tally.quarantined_readings += n
+            intake.rejects.append(Reject(reason="provision_limit", detail=detail))
             digest = hashlib.sha256(message.payload).hexdigest()
             arrival = arrivals.get((message.topic, digest), intake.received_ms)
             intake.refused.append(
@@ -614,18 +397,48 @@ class Recorder:
             LedgerLine(route, now.date(), tally)
             for route, tally in _with_outcomes(intake, appended).items()
         ]
+        refused = [*intake.refused, *self._refused_rows(intake, appended)]
         with self.civic.work() as work:
-            if intake.refused:
-                self._keep_refused(intake, work)
+            if refused:
+                self._keep_refused(refused, work)
             if appended.replacements:
                 work.conflicts.keep(appended.replacements, now)
             work.ledger.add(lines)
 
-    def _keep_refused(self, intake: Intake, work: UnitOfWork) -> None:
+    def _refused_rows(self, intake: Intake, appended: Appended) -> list[Quarantined]:
+        """Describe the rows that the store will never take, by their messages."""
+        if not appended.refused:
+            return []
+        owners = self._owners(intake, {one.row for one in appended.refused})
+        found: dict[tuple[Message, str], Quarantined] = {}
+        for one in appended.refused:
+            message, route = owners[one.row]
+            if (message, one.reason) in found:
+                found[message, one.reason].readings += 1
+                continue
+            found[message, one.reason] = _quarantined(
+                message, route, one.reason, one.detail, intake.received_ms, readings=1
+            )
+            intake.rejects.append(Reject(reason=one.reason, detail=one.detail[:300]))
+        return list(found.values())
+
+    def _owners(self, intake: Intake, rows: set[int]) -> dict[int, tuple[Message, str]]:
+        """Find the messages of some rows, by decoding them again one by one: it is rarely asked."""
+        found: dict[int, tuple[Message, str]] = {}
+        at = 0
+        for message in intake.messages:
+            again = self.decode([message], received_ms=intake.received_ms)
+            n = len(again.batch) - len(again.waiting)  # what waits still was not stored
+            for row in rows.intersection(range(at, at + n)):
+                found[row] = message, again.runs[-1][0]
+            at += n
+        return found
+
+    def _keep_refused(self, refused: Sequence[Quarantined], work: UnitOfWork) -> None:
         """Keep refused messages; beyond the cap only count them, one line a route and reason."""
         held = work.quarantine.size()
         kept: list[Quarantined] = []
-        for one in intake.refused:
+        for one in refused:
             held += len(one.payload) + len(one.topic)
             if held <= self.quarantine_cap:
                 kept.append(one)
@@ -692,5 +505,6 @@ def _with_outcomes(intake: Intake, appended: Appended) -> dict[str, Tally]:
         tally.stored += int(counts[Outcome.NEW])
         tally.duplicate += int(counts[Outcome.DUPLICATE])
         tally.replaced += int(counts[Outcome.REPLACED])
+        tally.quarantined_readings += int(counts[Outcome.REFUSED])
         tally.missing += int(np.count_nonzero(flags[start:end] == Flag.MISSING))
     return tallies

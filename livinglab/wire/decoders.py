@@ -4,17 +4,41 @@ from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livinglab.errors import SettingsError, UnsupportedFormatError
-from livinglab.wire import anyjson, lab, santander
+from livinglab.wire import (
+    anyjson,
+    lab,
+    lineprotocol,
+    santander,
+    senml,
+    sensorthings,
+    sparkplug,
+    table,
+    ttn,
+)
 from livinglab.wire.documents import document
 from livinglab.wire.routes import Route
-from livinglab.wire.sinks import Decoder, Sink, Undecodable
+from livinglab.wire.sinks import Decoder, Short, Sink, Undecodable
 
-RECOGNISED: dict[str, Callable[[object, Mapping[str, str]], bool]] = {
+BY_BYTES: dict[str, Callable[[bytes, Mapping[str, str]], bool]] = {
+    "sparkplug": sparkplug.is_sparkplug,
+    "senml": senml.is_senml_cbor,
+}
+"""Format → whether bytes that need be no JSON look like it; asked first."""
+
+BY_DOCUMENT: dict[str, Callable[[object, Mapping[str, str]], bool]] = {
     "santander-traffic": santander.is_traffic,
     "santander-environment": santander.is_environment,
+    "ttn": ttn.is_ttn,
+    "senml": senml.is_senml,
+    "sensorthings": sensorthings.is_sensorthings,
     "lab": lab.is_lab,
 }
-"""Format → whether a document and its topic's named levels look like it; the first wins."""
+"""Format → whether a JSON document and its topic's named levels look like it; the first wins."""
+
+BY_TEXT: dict[str, Callable[[bytes, Mapping[str, str]], bool]] = {
+    "line-protocol": lineprotocol.is_line_protocol,
+}
+"""Format → whether bytes that are no JSON look like it."""
 
 
 def guess(payload: bytes, fields: Mapping[str, str]) -> str:
@@ -27,13 +51,21 @@ def guess(payload: bytes, fields: Mapping[str, str]) -> str:
     Raises:
         Undecodable: It is none of them.
     """
-    told = document(payload)
-    for name, looks_like in RECOGNISED.items():
-        if looks_like(told, fields):
+    for name, looks_like in BY_BYTES.items():
+        if looks_like(payload, fields):
             return name
-    raise Undecodable(
-        "unknown_format", f"it is none of those that can be told apart: {', '.join(RECOGNISED)}"
-    )
+    try:
+        told = document(payload)
+    except Undecodable:
+        for name, looks_like in BY_TEXT.items():
+            if looks_like(payload, fields):
+                return name
+        raise
+    for name, has_shape_of in BY_DOCUMENT.items():
+        if has_shape_of(told, fields):
+            return name
+    names = ", ".join({**BY_BYTES, **BY_DOCUMENT, **BY_TEXT})
+    raise Undecodable("unknown_format", f"it is none of those that can be told apart: {names}")
 
 
 def _auto(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
@@ -44,16 +76,52 @@ DECODERS: dict[str, Decoder] = {
     "lab": lab.decode,
     "santander-environment": santander.decode_environment,
     "santander-traffic": santander.decode_traffic,
+    "senml": senml.decode,
+    "sensorthings": sensorthings.decode,
+    "ttn": ttn.decode,
+    "sparkplug": sparkplug.decode,
+    "line-protocol": lineprotocol.decode,
     "json": anyjson.decode,
+    "table": table.decode,
     "auto": _auto,
 }
 """Format → decoder."""
 
-CHECKS: dict[str, Callable[[Route], None]] = {"lab": lab.check, "json": anyjson.check}
+CHECKS: dict[str, Callable[[Route], None]] = {
+    "lab": lab.check,
+    "senml": senml.check,
+    "sensorthings": sensorthings.check,
+    "ttn": ttn.check,
+    "sparkplug": sparkplug.check,
+    "line-protocol": lineprotocol.check,
+    "json": anyjson.check,
+    "table": table.check,
+}
 """Format → what it demands of its routes; ValueError says what is wrong."""
 
-SCHEMES = {"lab": "lab", "santander-environment": "santander", "santander-traffic": "santander"}
-"""Format → scheme of its Things' ids, where no route says another."""
+SHORT: dict[str, Short] = {
+    "santander-environment": santander.short_environment,
+    "santander-traffic": santander.short_traffic,
+}
+"""Format → its short way for what comes by the hundred thousand."""
+
+SCHEMES = {
+    "lab": "lab",
+    "santander-environment": "santander",
+    "santander-traffic": "santander",
+    "line-protocol": "influx",
+}
+"""Format → scheme of its Things' ids where no route says another; else the format's own name."""
+
+TOPICS: dict[str, tuple[str, ...]] = {
+    "lab": ("lab/{thing}/{property}",),
+    "sensorthings": ("{version}/{datastream}/Observations",),
+    "sparkplug": (
+        "spBv1.0/{group}/{type}/{edge}",
+        "spBv1.0/{group}/{type}/{edge}/{device}",
+    ),
+}
+"""Format → filters of the topics that its makers prescribe, where they do."""
 
 
 def decoder(name: str) -> Decoder:

@@ -20,6 +20,12 @@ LONGEST_ID = 200
 """Characters that the id of a Thing may have."""
 NANOSECONDS = 19
 """Digits of a time in nanoseconds."""
+KNOWN = 16_384
+"""Short texts whose meaning is remembered: sensors repeat themselves."""
+SHORT = 40
+"""Characters of a text that is short; a longer one would fill memory. [characters]"""
+NUMBERS: dict[str, float] = {}
+"""Short text → the number that it is."""
 ISO_MINUTES = len("2026-01-31T12:00")
 """Characters that a written time has at least; a date alone is no instant."""
 
@@ -89,9 +95,7 @@ def number(value: object) -> float:
     elif value is None:
         return math.nan
     elif kind is str:
-        found = _from_text(value)  # type: ignore[arg-type]  # likewise
-        if found != found:  # noqa: PLR0124 - missing
-            return found
+        return _from_text(value)  # type: ignore[arg-type]  # likewise
     else:
         raise BadValue("bad_number", f"{_short(value)} is no number")
     if math.isinf(found) or math.isnan(found):
@@ -100,6 +104,9 @@ def number(value: object) -> float:
 
 
 def _from_text(text: str) -> float:
+    known = NUMBERS.get(text)
+    if known is not None:
+        return known
     stripped = text.strip()
     if not stripped:
         return math.nan
@@ -111,6 +118,10 @@ def _from_text(text: str) -> float:
         raise BadValue("bad_number", f"{_short(text)} is no number") from None
     if math.isnan(found) or math.isinf(found):
         raise BadValue("not_finite", f"{_short(text)} is no finite number")
+    if len(text) <= SHORT:
+        if len(NUMBERS) >= KNOWN:
+            NUMBERS.clear()
+        NUMBERS[text] = found
     return found
 
 
@@ -125,6 +136,13 @@ def position(lon: object, lat: object) -> Point | None:
     Raises:
         BadValue: It is nowhere on earth, or only half told.
     """
+    if type(lon) is str and type(lat) is str and len(lon) <= SHORT and len(lat) <= SHORT:
+        return _position(lon, lat)
+    return _position.__wrapped__(lon, lat)
+
+
+@lru_cache(maxsize=KNOWN)
+def _position(lon: object, lat: object) -> Point | None:
     try:
         point = Point(number(lon), number(lat))
     except BadValue as error:
@@ -142,6 +160,13 @@ def identity(value: object) -> str:
     Raises:
         BadValue: It is missing, or nothing that a key could be made of.
     """
+    if type(value) is str and len(value) <= SHORT:
+        return _identity(value)
+    return _identity.__wrapped__(value)
+
+
+@lru_cache(maxsize=KNOWN)
+def _identity(value: object) -> str:
     text = str(value).strip() if type(value) in {str, int} else ""
     if not text:
         raise BadValue("no_identity", f"{_short(value)} names no Thing")
@@ -175,7 +200,14 @@ def moment(value: object, zone: str | None) -> int | None:
         return _by_magnitude(value)  # type: ignore[arg-type]  # its type was just looked at
     if kind is not str:
         raise BadValue("bad_time", f"{_short(value)} is no time")
-    text = value.strip()  # type: ignore[attr-defined]  # likewise
+    text: str = value  # type: ignore[assignment]  # likewise
+    return _written(text, zone) if len(text) <= SHORT else _written.__wrapped__(text, zone)
+
+
+@lru_cache(maxsize=KNOWN)
+def _written(text: str, zone: str | None) -> int | None:
+    """Read an instant that is a text."""
+    text = text.strip()
     if text[4:5] != "-":
         return _by_magnitude(_numeric(text)) if text else None
     try:

@@ -19,7 +19,7 @@ def check(route: Route) -> None:
     Raises:
         ValueError: Saying so.
     """
-    if not {"{thing}", "{property}"} <= set(route.filter.split("/")):
+    if not {"thing", "property"} <= route.names():
         raise ValueError(
             f"the filter {route.filter!r} of format lab names no {{thing}} and {{property}}"
         )

@@ -1,15 +1,20 @@
 """Reasons: why something is refused, what that means, and what to do about it."""
 
 REASONS: dict[str, str] = {
+    "bad_cbor": "The payload is no CBOR that SenML allows; look at its bytes and mend the sender.",
     "bad_identity": "An id is too long or holds control characters; mend the sender.",
     "bad_json": "The payload is no JSON; look at its bytes and mend the sender.",
+    "bad_line": "A line is no line protocol; mend the sender. The other lines were read.",
     "bad_number": "A value is no number; mend the sender, or the route if it is no measurement.",
     "bad_position": "A position lies outside the city; check the order of lon and lat.",
+    "bad_protobuf": "The payload is no Sparkplug B protobuf; check the route's format.",
     "bad_shape": "The document has not the shape of its format; check the route's format.",
     "bad_time": "A time cannot be read, or lies before the year 2000; set the Thing's clock.",
     "decoder_error": "Our decoder failed on it; report it, and replay after the fix.",
     "empty": "The payload is empty; the sender cleared a retained message, or is broken.",
     "future": "A time lies more than two minutes ahead; set the Thing's clock.",
+    "missing_package": "A package is missing; pip install 'livinglab[sparkplug]', then replay.",
+    "no_decoded_payload": "No payload formatter decoded the uplink; set one in The Things Stack.",
     "no_identity": "Nothing tells which Thing it is; name it in the topic or in the route.",
     "no_route": "No route takes the topic; add one to the city file, then replay.",
     "no_timezone": "A time tells no zone; give the route a timezone, then replay.",
@@ -18,7 +23,10 @@ REASONS: dict[str, str] = {
     "provision_limit": "The route introduced too many Things in an hour; confirm it.",
     "too_deep": "The JSON is nested too deeply; nothing real is.",
     "too_large": "The message is larger than 256 KiB; only its head was kept.",
+    "too_old": "A time lies before what the city keeps (retention); keep more, or mend the clock.",
+    "unknown_alias": "No BIRTH has told what a metric is; ask for a rebirth, then replay.",
     "unknown_format": "Format auto does not recognise the payload; name its format.",
     "unknown_property": "No ObservedProperty has this key; map it in the route (names).",
+    "unknown_version": "The SenML is of a version later than 10; report it.",
 }
 """Code → one sentence for the operator."""

@@ -8,13 +8,32 @@ because ``dc:identifier`` names the reading.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
+
+import orjson
 
 from livinglab.domain.geometry import Point
-from livinglab.wire.documents import BadValue, document, identity, moment, number, position
+from livinglab.wire.documents import (
+    NUMBERS,
+    BadValue,
+    document,
+    identity,
+    moment,
+    number,
+    position,
+)
 from livinglab.wire.routes import Route
-from livinglab.wire.sinks import Sink, Undecodable
+from livinglab.wire.sinks import Shape, Sink, Undecodable
 
 TIME, LON, LAT = "dc:modified", "ayto:longitude", "ayto:latitude"
+
+
+MOST_PLANS = 256
+"""Orders of attributes that are remembered; a gateway has one."""
+
+_Plan = tuple[tuple[str, ...], Shape]
+"""Attributes that hold results, and their properties."""
+_Short = tuple[str, int, Shape, tuple[float, ...], Point | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +64,10 @@ TRAFFIC = _Layout(
 )
 
 
+_PLANS_ENVIRONMENT: dict[tuple[str, ...], _Plan | None] = {}
+_PLANS_TRAFFIC: dict[tuple[str, ...], _Plan | None] = {}
+
+
 def decode_environment(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
     """Read environment nodes: see `wire.sinks`."""
     del fields  # the documents name every node themselves
@@ -57,6 +80,57 @@ def decode_traffic(payload: bytes, fields: Mapping[str, str], route: Route, sink
     del fields  # the documents name every loop themselves
     for path, resource in _resources(document(payload)):
         _decode(resource, path, TRAFFIC, route, sink)
+
+
+def short_environment(payload: bytes, route: Route) -> _Short | None:
+    """Read one environment node that has all its results: see `wire.sinks`."""
+    return _short(payload, _PLANS_ENVIRONMENT, ENVIRONMENT, route)
+
+
+def short_traffic(payload: bytes, route: Route) -> _Short | None:
+    """Read one traffic loop that has all its results: see `wire.sinks`."""
+    return _short(payload, _PLANS_TRAFFIC, TRAFFIC, route)
+
+
+def _short(
+    payload: bytes, plans: dict[tuple[str, ...], _Plan | None], layout: _Layout, route: Route
+) -> _Short | None:
+    try:
+        told = orjson.loads(payload)
+        plan = plans[tuple(told)]
+    except (ValueError, TypeError):
+        return None
+    except KeyError:
+        plan = _plan(told, layout, plans)
+    if plan is None:
+        return None
+    attributes, shape = plan
+    known = NUMBERS.get
+    try:
+        thing, time = identity(told[layout.identity]), moment(told[TIME], route.timezone)
+        results = tuple([known(told[one]) or number(told[one]) for one in attributes])
+        point = position(told.get(LON), told.get(LAT))
+    except (BadValue, TypeError):
+        return None
+    if time is None or not isfinite(sum(results)):  # missing, or about to overflow
+        return None
+    return thing, time, shape, results, point
+
+
+def _plan(
+    told: object, layout: _Layout, plans: dict[tuple[str, ...], _Plan | None]
+) -> _Plan | None:
+    """Find out once what stands in resources with these attributes, in this order."""
+    if type(told) is not dict:
+        return None
+    facts, attributes = {layout.identity, TIME}, tuple(told)
+    known = tuple(one for one in attributes if one in layout.properties)
+    usual = known and facts <= told.keys() and told.keys() <= {*known, *facts, LON, LAT}
+    if len(plans) >= MOST_PLANS:
+        plans.clear()
+    shape = Shape(tuple(layout.properties[one] for one in known))
+    plans[attributes] = (known, shape) if usual else None
+    return plans[attributes]
 
 
 def is_environment(told: object, fields: Mapping[str, str]) -> bool:

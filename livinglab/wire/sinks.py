@@ -6,6 +6,7 @@ siblings. What it cannot read as a whole it raises as `Undecodable`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from livinglab.domain.geometry import Point
@@ -28,6 +29,41 @@ class Undecodable(Exception):  # noqa: N818 - it is an outcome of the message, n
 
 class Sink(Protocol):
     """Takes what a decoder finds in one message."""
+
+    @property
+    def received(self) -> int:
+        """When the message arrived: the same again when it comes again. [ms since 1970 UTC]
+
+        Only for times that a message tells relative to now. Whoever asks makes the arrival count,
+        as a Reading without a time does: it is remembered for a redelivery, and a message that
+        the broker had retained is passed over. A Reading that was made just now has the time
+        None instead.
+        """
+        ...
+
+    def recall(self, owner: str) -> Mapping[int, str]:
+        """Return what a sender once defined, empty if nothing.
+
+        Args:
+            owner: Id of the sender, within the route's scheme.
+
+        Returns:
+            What stood in the last `remember`, be it of this batch or before a restart.
+        """
+        ...
+
+    def remember(self, owner: str, aliases: Mapping[int, str]) -> None:
+        """Keep what a sender defines, in place of all that it defined before.
+
+        It is durable once the batch is, and seen by every later message, those of the same batch
+        included. A message that turns out unreadable defines nothing, and one that arrived before
+        the last definition, a replay for example, does not replace it.
+
+        Args:
+            owner: Id of the sender, within the route's scheme.
+            aliases: Number, of 64 bits with sign → a text that only the decoder understands.
+        """
+        ...
 
     def reading(  # noqa: PLR0913 - a Reading has as many facts as sources tell
         self,
@@ -76,3 +112,15 @@ class Sink(Protocol):
 
 Decoder = Callable[[bytes, Mapping[str, str], Route, Sink], None]
 """``decode(payload, fields, route, sink)``; *fields* are the placeholders of the route's filter."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Which properties a message tells, in its order; one object for all messages alike."""
+
+    properties: tuple[str, ...]
+
+
+Short = Callable[[bytes, Route], tuple[str, int, Shape, tuple[float, ...], Point | None] | None]
+"""``short(payload, route)``: external id, time, shape, results, position of a message with nothing
+unusual in it, else nothing; then the decoder has the word. It tells what that would."""

@@ -7,6 +7,7 @@ then the broker shares its messages among the ingest processes of that group.
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from string import Formatter
 
 from livinglab.errors import SettingsError
 from livinglab.wire.decoders import check_route
@@ -40,6 +41,13 @@ class _Pattern:
         }
         if len(set(self.names.values())) < len(self.names):
             raise _no_filter(route, "each name may stand once")
+        self.defaults, self.identity = dict(route.defaults), route.identity
+        if unnamed := _unnamed(route, {*self.names.values(), *self.defaults}):
+            raise SettingsError(
+                f"route {route.name}",
+                f"its identity {route.identity!r} asks for {{{unnamed}}}, which nothing names",
+                "name it in the filter or in the defaults",
+            )
 
     def fields(self, topic: Sequence[str]) -> Mapping[str, str] | None:
         """Return the named levels of a topic that fits, else nothing."""
@@ -53,7 +61,10 @@ class _Pattern:
         for kind, level, given in zip(self.kinds, self.levels, topic, strict=False):
             if kind == LITERAL and level != given:
                 return None
-        return {name: topic[at] for at, name in self.names.items()}
+        named = self.defaults | {name: topic[at] for at, name in self.names.items()}
+        if self.identity is not None:
+            named["thing"] = self.identity.format_map(named)
+        return named
 
     def subscription(self) -> str:
         """Return the filter as MQTT wants it."""
@@ -84,6 +95,21 @@ class _Pattern:
             if kind == LITERAL and (other.kinds[at] != LITERAL or other.levels[at] != level):
                 return False
         return len(self.levels) == len(other.levels)
+
+
+def _unnamed(route: Route, names: set[str]) -> str:
+    """Return what the identity of a route asks for in vain."""
+    if route.identity is None:
+        return ""
+    try:
+        asked = [name for _, name, _, _ in Formatter().parse(route.identity) if name is not None]
+    except ValueError as error:
+        raise SettingsError(
+            f"route {route.name}",
+            f"its identity {route.identity!r} is no template ({error})",
+            "write text and {name}",
+        ) from error
+    return next((name or "nothing" for name in asked if name not in names), "")
 
 
 def _no_filter(route: Route, rule: str) -> SettingsError:

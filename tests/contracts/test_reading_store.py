@@ -33,6 +33,7 @@ from livinglab.domain.readings import (
 )
 from livinglab.errors import StoreUnavailableError
 from livinglab.ports import ReadingStore
+from tests import influxdb
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 START_MS = to_ms(START)
@@ -62,7 +63,15 @@ def in_memory() -> Iterator[ReadingStore]:
         yield store
 
 
-STORES = [in_memory, in_duckdb]
+@contextmanager
+def in_influxdb() -> Iterator[ReadingStore]:
+    """Open a store in a bucket of its own, on the server that the session shares."""
+    server = influxdb.shared()
+    with closing(server.store(server.bucket())) as store:
+        yield store
+
+
+STORES = [in_memory, in_duckdb, in_influxdb]
 
 
 @pytest.fixture(params=STORES)
@@ -453,6 +462,24 @@ def test_tidying_changes_no_answer(store):
     store.tidy(dict.fromkeys(AGGREGATIONS, Aggregation.SUM), until)
     store.tidy({}, until)
     assert alike(after, everything(store))
+
+
+@pytest.mark.parametrize("tidied", [True, False])
+def test_what_is_forgotten_is_gone(store, tidied):
+    """A city that keeps two years: half-open, in every answer, and it may be told again."""
+    store.append(batch_of((1, 0, 1.0), (1, 60, 2.0), (2, 0, 3.0)))
+    store.append(batch_of((1, 0, 4.0)))
+    if tidied:
+        store.tidy({}, START + timedelta(days=99))
+
+    gone = store.forget(START + HOUR)
+
+    assert (2, 1) == (gone, store.count())
+    assert [2.0] == [row.result for row in store.between(1, ALWAYS)]
+    assert ([], [1]) == (store.between(2, ALWAYS), list(store.latest([1, 2])))
+    assert {1} == {number for number, counts in store.flags().items() if counts}
+    assert bytes([NEW]) == store.append(batch_of((2, 0, 3.0))).outcomes
+    assert 0 == store.forget(START)
 
 
 def test_any_thread_may_append(store):

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,12 +33,14 @@ from livinglab.ports import CivicStore, ObservationFilter
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request, tmp_path: Path) -> Iterator[CivicStore]:
     """Every adapter."""
     opened: CivicStore
     if request.param == "memory":
         opened = MemoryCivicStore()
+    elif request.param == "postgresql":
+        opened = SqlCivicStore.open(request.getfixturevalue("postgres").migrated())
     else:
         opened = SqlCivicStore.open(f"sqlite:///{tmp_path / 'civic.sqlite'}", migrate=True)
     with closing(opened):
@@ -323,6 +325,21 @@ def test_quarantine_counts_on(store):
     assert [other.number] == [each.number for each in only] == [each.number for each in after]
 
 
+def test_aliases_are_those_defined_last(store):
+    """A rebirth replaces all; senders and schemes do not mix; numbers have 64 bits with sign."""
+    with store.work() as work:
+        work.aliases.put("plc", "edge", {1: "old", 2: "gone"})
+        work.aliases.put("plc", "other", {1: "another's"})
+    with store.work() as work:
+        work.aliases.put("plc", "edge", {1: "new", -(2**63): "least", 2**63 - 1: "greatest"})
+    with store.work(write=False) as work:
+        told = work.aliases.of("plc", "edge")
+
+        assert {1: "new", -(2**63): "least", 2**63 - 1: "greatest"} == told
+        assert {1: "another's"} == work.aliases.of("plc", "other")
+        assert {} == work.aliases.of("opc", "edge")
+
+
 def test_receive_log_tells_the_last_arrival(store):
     """A message that came again keeps its key; what is old is forgotten."""
     one, other = (b"lab/x/no2", "3" * 64), (b"lab/y/no2", "3" * 64)
@@ -562,3 +579,71 @@ def test_a_reader_with_a_changed_entity_blocks_nobody(store):
         names = [one.name for one in work.things.all()]
 
     assert ["", ""] == names
+
+
+def test_keys_are_sorted_as_python_does(store):
+    """Capitals before small letters, accents last, whatever language the database speaks."""
+    keys = ["b", "a-b", "B", "ab", "á", "a"]
+    with store.work() as work:
+        for key in keys:
+            work.places.add(a_place(key))
+            work.ledger.add([LedgerLine(key, date(2026, 3, 2), Tally(messages=1))])
+    with store.work(write=False) as work:
+        found = [one.key for one in work.places.all()]
+        routes = [one.route for one in work.ledger.lines()]
+
+    assert sorted(keys) == found
+    assert sorted(keys) == routes
+
+
+def test_the_same_may_come_twice_at_once(store):
+    """A refusal, a count or an arrival that is told twice in one call counts twice, or last."""
+    later = NOW + timedelta(hours=1)
+    line = LedgerLine("lab", date(2026, 3, 2), Tally(messages=1))
+    message = (b"lab/x/no2", "3" * 64)
+    with store.work() as work:
+        work.quarantine.keep([refused(last_seen=later), refused()])
+        work.ledger.add([line, line])
+        work.receive_log.remember([(*message, 2_000), (*message, 1_000)])
+    with store.work(write=False) as work:
+        [one] = work.quarantine.page()
+        [counted] = work.ledger.lines()
+        arrived = work.receive_log.recall([message])
+
+    assert (2, NOW, later) == (one.count, one.first_seen, one.last_seen)
+    assert 2 == counted.tally.messages
+    assert {message: 1_000} == arrived
+
+
+def test_a_reference_to_nothing_is_a_conflict(store):
+    """It says so, and the work goes on without it."""
+    with store.work() as work:
+        with pytest.raises(ConflictError, match="not stored"):
+            work.things.add_locations([Location(thing="lab:none", lon=6, lat=45, since=NOW)])
+        work.places.add(a_place())
+    with store.work(write=False) as work:
+        assert ["square"] == [one.key for one in work.places.all()]
+
+
+def test_instants_come_back_to_the_microsecond(store):
+    """Whatever zone they were told in."""
+    told = datetime(2026, 3, 29, 3, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    with store.work() as work:
+        work.contributors.add(Contributor(pseudonym="p", created_at=told))
+    with store.work(write=False) as work:
+        found = work.contributors.get("p").created_at
+
+    assert told == found
+
+
+def test_a_reader_keeps_what_it_saw_first(store):
+    """A transaction that another one ends meanwhile is seen whole, later, or not at all."""
+    with store.work() as work:
+        work.places.add(a_place())
+    with store.work(write=False) as reading:
+        before = [one.key for one in reading.places.all()]
+        with store.work() as work:
+            work.places.add(a_place("bridge"))
+        after = [one.key for one in reading.places.all()]
+
+    assert ["square"] == before == after

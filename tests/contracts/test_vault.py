@@ -12,12 +12,14 @@ from livinglab.domain.contributors import Contact
 from livinglab.ports import Vault
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def vault(request, tmp_path: Path) -> Iterator[Vault]:
     """Every adapter."""
     opened: Vault
     if request.param == "memory":
         opened = MemoryVault()
+    elif request.param == "postgresql":
+        opened = SqlVault(request.getfixturevalue("postgres").database())
     else:
         opened = SqlVault(f"sqlite:///{tmp_path / 'vault.sqlite'}")
     with closing(opened):

@@ -184,6 +184,29 @@ def test_decode_prints_json_lines(tmp_path):
     )
 
 
+def test_route_says_who_takes_a_topic(tmp_path):
+    """Before the first message comes: which route, which names, and what it makes of a payload."""
+    city = tmp_path / "city.toml"
+    city.write_text(
+        '[city]\nkey = "c"\nname = "C"\n[[routes]]\nname = "air"\nfilter = "{site}/air/{thing}"\n'
+        'format = "lab"\nidentity = "{site}-{thing}"\ndefaults = { property = "no2" }\n'
+    )
+    chosen = {"LIVINGLAB_CITY": str(city)}
+    taken = livinglab("route", "north/air/7", "--json", **chosen)
+    nobody = livinglab("route", "north/water/7", **chosen)
+    payload = tmp_path / "payload.json"
+    payload.write_text("41.5")
+    shown = livinglab("route", "north/air/7", "--payload", str(payload), **chosen)
+
+    assert 0 == taken.returncode
+    assert "site=north thing=north-7" in json.loads(taken.stdout)[0]["names"].replace(
+        "property=no2 ", ""
+    )
+    assert 1 == nobody.returncode
+    assert "{site}/air/{thing}" in nobody.stderr
+    assert "air:north-7" == json.loads(shown.stdout.splitlines()[-1])["thing"]
+
+
 def test_settings_page_is_up_to_date():
     """`docs/settings.md` is what the command prints."""
     page = Path(__file__).parents[2] / "docs" / "settings.md"

@@ -18,7 +18,7 @@ from livinglab.domain.places import City
 from livinglab.errors import SettingsError, UnsupportedFormatError
 from livinglab.ports import Message
 from livinglab.services.decoding import decode
-from livinglab.wire.decoders import DECODERS, RECOGNISED
+from livinglab.wire.decoders import BY_BYTES, BY_DOCUMENT, BY_TEXT, DECODERS
 from livinglab.wire.reasons import REASONS
 from livinglab.wire.routes import Route
 
@@ -58,7 +58,7 @@ def test_auto_does_not_guess_what_cannot_be_told(payload: bytes):
 
 def test_auto_only_takes_formats_that_there_are():
     """What it recognises, it can also read."""
-    assert RECOGNISED.keys() <= DECODERS.keys()
+    assert BY_BYTES.keys() | BY_DOCUMENT.keys() | BY_TEXT.keys() <= DECODERS.keys()
 
 
 def test_unknown_format_names_the_known():
@@ -165,7 +165,7 @@ def test_the_lab_does_what_decode_tells(lab: Lab, topic: str, sent: bytes):
     route = next(one for one in ROUTES if one.name == topic.partition("/")[0])
     told = lines(route.format, sent, topic=topic, route=route)
 
-    intake = open_recorder(lab).record([Message(topic.encode(), sent, 0x32, len(sent))])
+    intake, _ = open_recorder(lab).record([Message(topic.encode(), sent, 0x32, len(sent))])
 
     assert [(line["result"], line["flag"]) for line in told if "thing" in line] == [
         (None if math.isnan(row.result) else row.result, row.flag) for row in intake.batch.rows()
@@ -202,3 +202,25 @@ def test_every_reason_is_explained():
 
     assert REASONS.keys() == given
     assert all(text.endswith(".") and ";" in text for text in REASONS.values())
+
+
+def test_a_route_tells_the_unit_that_its_source_should():
+    """Order of trust: the message, then the route; what nobody tells stays unknown."""
+    made = Route(
+        name="air",
+        filter="air/{thing}",
+        format="json",
+        scheme="air",
+        units={"no2": "ppb"},
+        options={"properties": {"no2": "no2", "o3": "o3"}, "unit": "u", "time": "t"},
+    )
+
+    def told(**more: str) -> list[list[object]]:
+        payload = orjson.dumps({"no2": 10, "o3": 10, "t": 1_767_225_600} | more)
+        lines = decode("json", payload, topic="air/a", now=NOW, route=made)
+        return [[line["result"], line["unit"], line["flag"]] for line in lines]
+
+    assert [[19.125, "ug/m3", 1], [10.0, None, 2]] == [
+        [round(line[0], 3), *line[1:]] for line in told()
+    ]
+    assert [[10.0, "ug/m3", 1], [10.0, "ug/m3", 1]] == told(u="ug/m3")

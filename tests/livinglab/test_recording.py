@@ -13,11 +13,23 @@ from livinglab.adapters.relational.memory import MemoryCivicStore
 from livinglab.adapters.timeseries.memory import MemoryReadingStore
 from livinglab.domain.geometry import Box, Point
 from livinglab.domain.ledger import Quarantined, Tally
-from livinglab.domain.readings import Flag, Interval, Reading, Test, to_ms
+from livinglab.domain.places import City
+from livinglab.domain.readings import (
+    Appended,
+    Flag,
+    Interval,
+    Outcome,
+    Reading,
+    ReadingBatch,
+    RefusedRow,
+    Test,
+    to_ms,
+)
 from livinglab.domain.things import Location, ThingState
 from livinglab.errors import StoreUnavailableError
 from livinglab.ports import Message
-from livinglab.services.recording import DETAILS_KEPT, NO_ROUTE, Intake, Recorder
+from livinglab.services.gathering import Intake
+from livinglab.services.recording import DETAILS_KEPT, NO_ROUTE, Recorder
 from livinglab.services.registering import Registry
 from livinglab.wire import decoders
 from livinglab.wire.routes import Route
@@ -78,7 +90,7 @@ class Lab:
 
     def record(self, *messages: Message, backlog: bool = False) -> Intake:
         """Record a batch, and see that the ledger adds up afterwards."""
-        intake = self.recorder.record(messages, backlog=backlog)
+        intake, _ = self.recorder.record(messages, backlog=backlog)
         assert 0 == self.total().unaccounted
         return intake
 
@@ -703,3 +715,65 @@ def test_many_outcomes_in_one_batch_add_up(lab):
     assert sorted(["bad_number", "no_route", "too_large", "bad_identity", "no_route"]) == sorted(
         lab.reasons()
     )
+
+
+class Picky(MemoryReadingStore):
+    """A store that will never take the number of the beast."""
+
+    def append(self, batch: ReadingBatch) -> Appended:
+        kept, refused = ReadingBatch(), []
+        for row in range(len(batch)):
+            if batch.results[row] == 666:
+                refused.append(RefusedRow(row, "store_refused", "it is superstitious"))
+            else:
+                kept.add(batch.datastreams[row], batch.times[row], batch.results[row])
+        told = iter(super().append(kept).outcomes)
+        outcomes = [Outcome.REFUSED] * len(batch)
+        for row in set(range(len(batch))) - {one.row for one in refused}:
+            outcomes[row] = Outcome(next(told))
+        return Appended(bytes(outcomes), (), tuple(refused))
+
+
+def test_a_row_that_the_store_will_never_take_is_quarantined_alone():
+    """Its message is found again, among usual ones, mixed ones and ones that were refused."""
+    lab = Lab()
+    lab.readings = lab.recorder.readings = Picky()
+    lab.record(value(0.0))
+    nodes = {"resources": [{"dc:identifier": "9", "ayto:temperature": "666", "ayto:battery": "5"}]}
+    nodes["resources"][0]["dc:modified"] = "2026-01-01T11:00:00Z"
+    lab.record(
+        value(1.0, NOON - SECOND),
+        message("elsewhere", b"1"),
+        value(666.0, NOON - 2 * SECOND),
+        message("nodes/a", nodes),
+        message("lab/t1/temperature", b"{"),
+        value(2.0, NOON - 3 * SECOND),
+    )
+
+    refused = [one for one in lab.refused() if one.reason == "store_refused"]
+    assert [b"lab/t1/temperature", b"nodes/a"] == sorted(one.topic for one in refused)
+    assert all(b"666" in one.payload for one in refused)
+    assert [2.0, 1.0, 0.0] == [one.result for one in lab.of("lab:t1:temperature")]
+    assert [5.0] == [one.result for one in lab.of("santander:9:battery")]
+    assert 2 == lab.total().quarantined_readings
+
+
+def test_what_the_city_does_not_keep_is_refused():
+    """A late Reading from before the retention would be dropped silently some night."""
+    lab = Lab()
+    city = City(key="c", name="C", timezone="UTC", retention_months=24)
+    lab.recorder = Recorder(
+        router=Router([LAB]),
+        registry=lab.registry,
+        readings=lab.readings,
+        civic=lab.civic,
+        clock=lab.clock,
+        quarantine_cap=1_000_000,
+        keeps_since=city.keeps_since,
+    )
+    kept = datetime(2024, 1, 1, tzinfo=UTC)
+
+    lab.record(value(1.0, kept), value(2.0, kept - SECOND))
+
+    assert [(kept, 1.0)] == [(one.time, one.result) for one in lab.of("lab:t1:temperature")]
+    assert ["too_old"] == lab.reasons()

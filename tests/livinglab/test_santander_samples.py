@@ -12,7 +12,8 @@ from livinglab.config import read_settings
 from livinglab.domain.ledger import Tally
 from livinglab.domain.readings import Flag
 from livinglab.ports import Message
-from livinglab.services.recording import Intake, Recorder
+from livinglab.services.gathering import Intake
+from livinglab.services.recording import Recorder
 from livinglab.services.registering import Registry
 from livinglab.wire.routes import Route
 from livinglab.wire.topics import Router
@@ -40,7 +41,7 @@ def record(route: Route, payload: bytes) -> tuple[Recorder, Intake, Tally]:
         quarantine_cap=1_000_000,
     )
     message = Message(route.filter.encode(), payload, 0x32, len(payload))
-    first = recorder.record([message])
+    first, _ = recorder.record([message])
     recorder.record([message])
     found = Tally()
     with civic.work(write=False) as work:

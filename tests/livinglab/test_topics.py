@@ -182,3 +182,44 @@ def test_subscriptions_and_routes_agree_with_mqtt(filters: set[str], levels: lis
     assert any(matches(one, topic) for one in filters) == (found is not None)
     assert any(matches(one, topic) for one in router.filters()) == (found is not None)
     assert found is None or matches(found[0].filter, topic)
+
+
+def test_an_identity_is_made_of_named_levels():
+    """Two sites number their nodes alike: the id of a Thing takes both."""
+    made = Route(
+        name="nodes",
+        filter="{site}/nodes/{node}/{property}",
+        format="lab",
+        scheme="site",
+        identity="{site}-{node}",
+    )
+
+    found = Router([made]).route(b"north/nodes/7/no2")
+
+    assert found is not None
+    assert ("north-7", "no2") == (found[1]["thing"], found[1]["property"])
+
+
+def test_defaults_count_where_the_topic_tells_nothing():
+    """One property a gateway, not told in the topic; what is told wins."""
+    named = {"property": "noise_level", "thing": "nobody"}
+    made = Route(name="noise", filter="noise/{thing}", format="lab", scheme="noise", defaults=named)
+
+    found = Router([made]).route(b"noise/meter-1")
+
+    assert found is not None
+    assert {"thing": "meter-1", "property": "noise_level"} == found[1]
+
+
+@pytest.mark.parametrize("identity", ["{sight}-{node}", "{}", "{site", "{site.__class__}"])
+def test_an_identity_that_nothing_names_is_refused_at_the_start(identity):
+    """Not with the first message, at night."""
+    made = Route(
+        name="nodes",
+        filter="{site}/{node}/{property}",
+        format="lab",
+        scheme="site",
+        identity=identity,
+    )
+    with pytest.raises(SettingsError, match="identity"):
+        Router([made])

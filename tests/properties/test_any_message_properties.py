@@ -166,7 +166,7 @@ MESSAGES = st.builds(
 class Forgetful(Recorder):
     """A Recorder that takes no message for usual, so that each goes through its decoder."""
 
-    def _know(self, topic: bytes, number: int, route: Route) -> None:
+    def _know(self, topic: bytes, number: int | None, route: Route) -> None:
         del topic, number, route
 
 
@@ -197,9 +197,11 @@ class Lab:
         return found
 
     def stored(self) -> list[str]:
-        """Write down all Readings of the first two Datastreams; NaN reads like NaN."""
+        """Write down all Readings of the first Datastreams; NaN reads like NaN."""
         always = Interval(datetime(2000, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC))
-        return [repr(one) for number in (1, 2) for one in self.readings.between(number, always)]
+        return [
+            repr(one) for number in range(1, 9) for one in self.readings.between(number, always)
+        ]
 
     def reasons(self) -> set[str]:
         """Tell why something waits in quarantine."""
@@ -245,6 +247,25 @@ def test_what_comes_again_stores_nothing_new(messages: Sequence[Message]):
     assert 0 == lab.account().unaccounted
 
 
+NODE = b"nodes/n1"
+NEARLY_USUAL_NODES = st.builds(
+    lambda facts, values, header: Message(
+        NODE, payload := as_bytes(facts | values), header, len(payload)
+    ),
+    st.fixed_dictionaries(
+        {"dc:identifier": st.sampled_from(["1", "2", 1, " 1 ", "", None])},
+        optional={
+            "dc:modified": st.one_of(TIMES, st.just("2026-01-01T11:00:00Z")),
+            "ayto:latitude": st.sampled_from(["43.46", "43.47", "-3.81", "", "x"]),
+            "ayto:longitude": st.sampled_from(["-3.81", "-3.811", "43.46", ""]),
+        },
+    ),
+    st.dictionaries(
+        st.sampled_from(["ayto:temperature", "ayto:noise", "ayto:light", "label", "resources"]),
+        st.one_of(SCALARS, st.sampled_from(["18.5", "0", "-0", " 7 "])),
+    ),
+    HEADERS,
+)
 NEARLY_USUAL = st.builds(
     lambda thing, payload, header, cut: Message(
         f"lab/{thing}/temperature".encode(), payload, header, len(payload) + cut
@@ -265,13 +286,21 @@ NEARLY_USUAL = st.builds(
 
 
 @settings(max_examples=300, deadline=None)
-@given(batches=st.lists(st.lists(NEARLY_USUAL, max_size=6), min_size=1, max_size=3))
+@given(
+    batches=st.lists(
+        st.lists(NEARLY_USUAL | NEARLY_USUAL_NODES, max_size=6), min_size=1, max_size=3
+    )
+)
 def test_the_short_way_ends_where_the_long_way_does(batches: Sequence[Sequence[Message]]):
     """What is usual is taken without its decoder; rows, flags and accounts are the same."""
     introduced = [
         Message(f"lab/{thing}/temperature".encode(), b'{"v":1,"t":1767225600000}', 0x32, 25)
         for thing in ("t1", "t2")
     ]
+    for one in ("1", "2"):
+        facts = {"dc:identifier": one, "dc:modified": "2026-01-01T10:00:00Z"}
+        node = as_bytes(facts | {"ayto:temperature": "1", "ayto:noise": "40", "ayto:light": "5"})
+        introduced.append(Message(NODE, node, 0x32, len(node)))
     short, long = Lab(limit=100), Lab(limit=100, recorder=Forgetful)
 
     for lab in (short, long):
@@ -280,6 +309,6 @@ def test_the_short_way_ends_where_the_long_way_does(batches: Sequence[Sequence[M
         for messages in batches:
             lab.recorder.record(messages)
 
-    assert {b"lab/t1/temperature", b"lab/t2/temperature"} == short.recorder.usual.keys()
+    assert {b"lab/t1/temperature", b"lab/t2/temperature", NODE} == short.recorder.usual.keys()
     assert long.account() == short.account()
     assert long.stored() == short.stored()

@@ -1,6 +1,6 @@
 """How the lab speaks with a database: transactions it can rely on, and errors it can explain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -10,15 +10,19 @@ from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
     DBAPIError,
+    IntegrityError,
     InterfaceError,
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as NoConnectionFreeError
 
+from livinglab.adapters.relational import postgresql
 from livinglab.errors import LabError, SettingsError, StoreUnavailableError
 
 CONNECTIONS = 48
 """Connections lent at a time: 40 threads of the API, ingest, and what runs beside them."""
+
+_URLS = "use sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 _REMEDIES = (
     ("locked", "another program is writing; let it end, or try again"),
@@ -31,7 +35,7 @@ _REMEDIES = (
     ("no such table", "run `livinglab db upgrade`"),
     ("no such column", "run `livinglab db upgrade`"),
 )
-"""What to do, by a part of what the database says."""
+"""What to do, by a part of what SQLite says."""
 
 
 def database_url(url: str, setting: str) -> URL:
@@ -43,11 +47,12 @@ def database_url(url: str, setting: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise SettingsError(setting, "is no database URL", "use sqlite:///PATH") from error
-    if parsed.get_backend_name() != "sqlite":
-        raise SettingsError(
-            setting, f"{parsed.get_backend_name()} is not supported", "use sqlite:///PATH"
-        )
+        raise SettingsError(setting, "is no database URL", _URLS) from error
+    backend = parsed.drivername.partition("+")[0]
+    if backend in {"postgres", "postgresql"}:
+        return postgresql.checked_url(parsed, setting)
+    if backend != "sqlite":
+        raise SettingsError(setting, f"{backend} is not supported", _URLS)
     if parsed.database in {None, "", ":memory:"}:
         raise SettingsError(setting, "names no file", "use sqlite:///PATH, or memory:")
     return parsed
@@ -65,6 +70,27 @@ def open_engine(url: URL, part: str, *, patience_s: float, pragmas: tuple[str, .
         patience_s: How long to wait for another writer, or for a free connection. [s]
         pragmas: What SQLite is told beside foreign keys and full durability.
     """
+    if url.get_backend_name() == "sqlite":
+        engine = _open_sqlite(url, patience_s, pragmas)
+    else:
+        engine = postgresql.open_engine(url, part, CONNECTIONS, patience_s)
+
+    @event.listens_for(engine, "handle_error")
+    def explain(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, (ValueError, LabError)):
+            raise context.original_exception  # a value that a column refuses
+        if isinstance(context.sqlalchemy_exception, DBAPIError) and not context.is_pre_ping:
+            _explain(context.sqlalchemy_exception, part, url)
+
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """Return the same engine for transactions that begin with the right to write."""
+    return engine.execution_options(livinglab_writing=True)
+
+
+def _open_sqlite(url: URL, patience_s: float, pragmas: tuple[str, ...]) -> Engine:
     engine = create_engine(
         url,
         pool_size=CONNECTIONS,
@@ -81,35 +107,50 @@ def open_engine(url: URL, part: str, *, patience_s: float, pragmas: tuple[str, .
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("livinglab_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    @event.listens_for(engine, "handle_error")
-    def explain(context: ExceptionContext) -> None:
-        if isinstance(context.original_exception, (ValueError, LabError)):
-            raise context.original_exception  # a value that a column refuses
-        if isinstance(context.sqlalchemy_exception, DBAPIError):
-            _explain(context.sqlalchemy_exception, part)
+        wants_to_write = connection.get_execution_options().get("livinglab_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if wants_to_write else "BEGIN")
 
     return engine
 
 
-def writing(engine: Engine) -> Engine:
-    """Return the same engine for transactions that begin with the right to write."""
-    return engine.execution_options(livinglab_writing=True)
-
-
-def _explain(error: DBAPIError, part: str) -> None:
+def _explain(error: DBAPIError, part: str, url: URL) -> None:
     """Raise what waiting or an operator can mend as StoreUnavailableError."""
+    if url.get_backend_name() == "postgresql":
+        _explain_postgresql(error, part, url)
+        return
     away = isinstance(error, (OperationalError, InterfaceError))
     if away or type(error) is DatabaseError or error.connection_invalidated:
         unavailable(part, str(error.orig), error)
 
 
+def _explain_postgresql(error: DBAPIError, part: str, url: URL) -> None:
+    told = facts(error)
+    if told.get("C", "").startswith("23"):  # the driver has one class for all errors
+        if not isinstance(error, IntegrityError) and error.orig is not None:
+            raise IntegrityError(error.statement, error.params, error.orig) from error
+    elif not told:
+        problem, remedy = postgresql.no_answer(url, error)
+        raise StoreUnavailableError(part, problem, remedy) from error
+    elif advice := postgresql.remedy(told):
+        raise StoreUnavailableError(part, told["M"], advice) from error
+
+
+def facts(error: DBAPIError) -> Mapping[str, str]:
+    """Return what PostgreSQL tells of an error, by its letters; nothing for other databases."""
+    told = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return told if isinstance(told, dict) else {}
+
+
+def said(error: DBAPIError) -> str:
+    """Return what the database says of an error, as a sentence."""
+    told = facts(error)
+    return told["M"] if told else str(error.orig)
+
+
 def unavailable(part: str, problem: str, cause: Exception) -> NoReturn:
     """Raise StoreUnavailableError with a remedy that fits the problem."""
-    said = problem.lower()
-    remedy = next((remedy for word, remedy in _REMEDIES if word in said), "see what it says")
+    words = problem.lower()
+    remedy = next((remedy for word, remedy in _REMEDIES if word in words), "see what it says")
     raise StoreUnavailableError(part, problem, remedy) from cause
 
 
@@ -124,6 +165,8 @@ def connections(part: str) -> Iterator[None]:
 
 def ping(engine: Engine, part: str) -> str:
     """Return name and version of what answers, or raise StoreUnavailableError."""
+    sqlite = engine.dialect.name == "sqlite"
+    asked = "SELECT sqlite_version()" if sqlite else "SHOW server_version"
     with connections(part), engine.connect() as connection:
-        version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
-    return f"SQLite {version}"
+        version = connection.exec_driver_sql(asked).scalar_one()
+    return f"SQLite {version}" if sqlite else f"PostgreSQL {str(version).partition(' ')[0]}"

@@ -145,6 +145,7 @@ class _State:
     tallies: Mapping[tuple[date, str], Tally] = field(default_factory=dict)
     arrivals: Mapping[tuple[bytes, str], int] = field(default_factory=dict)
     conflicts: tuple[tuple[Replacement, datetime], ...] = ()
+    aliases: Mapping[tuple[str, str], Mapping[int, str]] = field(default_factory=dict)
 
 
 class _Rows(Generic[E]):
@@ -556,6 +557,17 @@ class _ReceiveLog:
         self.arrivals = {one: ms for one, ms in self.arrivals.items() if ms >= before_ms}
 
 
+class _Aliases:
+    def __init__(self, known: Mapping[tuple[str, str], Mapping[int, str]]) -> None:
+        self.known = known
+
+    def of(self, scheme: str, sender: str) -> dict[int, str]:
+        return dict(self.known.get((scheme, sender), {}))
+
+    def put(self, scheme: str, sender: str, aliases: Mapping[int, str]) -> None:
+        self.known = {**self.known, (scheme, sender): dict(aliases)}
+
+
 class _Conflicts:
     def __init__(
         self, lost: tuple[tuple[Replacement, datetime], ...], datastreams: _Rows[Datastream]
@@ -615,9 +627,11 @@ class _Work:
         self._ledger = _Ledger(state.tallies)
         self._receive_log = _ReceiveLog(state.arrivals)
         self._conflicts = _Conflicts(state.conflicts, datastreams)
+        self._aliases = _Aliases(state.aliases)
         self.ledger: ports.Ledger = self._ledger
         self.receive_log: ports.ReceiveLog = self._receive_log
         self.conflicts: ports.Conflicts = self._conflicts
+        self.aliases: ports.Aliases = self._aliases
 
     def _of(self, kind: _Kind[E]) -> _Rows[E]:
         return cast("_Rows[E]", self._rows[kind.name])
@@ -637,6 +651,7 @@ class _Work:
             self._ledger.tallies,
             self._receive_log.arrivals,
             self._conflicts.lost,
+            self._aliases.known,
         )
 
     def undo(self) -> None:

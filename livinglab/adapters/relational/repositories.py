@@ -1,20 +1,21 @@
 """Repositories: the questions of the ports, asked of one database session."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import date, datetime
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, insert, inspect, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import FromClause, Table, UniqueConstraint, case, func, insert, inspect, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, make_transient
 from sqlalchemy.orm.attributes import manager_of_class
 
 from livinglab.adapters.relational import tables
+from livinglab.adapters.relational.engine import facts, said
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
@@ -31,8 +32,14 @@ from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.errors import ConflictError
 from livinglab.ports import ObservationFilter
 
+_REFERS_TO_NOTHING = "23503"
+"""PostgreSQL's code of a reference to a row that is not there."""
+
 SLICE = 400
 """Pairs that one query asks for: SQLite allows some thousand parameters."""
+
+
+K = TypeVar("K", Zone, Place, Thing)
 
 
 class Numbered(Protocol):
@@ -81,17 +88,39 @@ def undo(session: Session) -> None:
     renew(session.info.pop("entered", []))
 
 
+def upsert(session: Session, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that may go on as an UPDATE, in the words of the session's database.
+
+    PostgreSQL gets a thousand rows in one statement, but only if an answer is asked for; one
+    statement updates no row twice, so the rows must differ.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table).returning(*table.primary_key)  # type: ignore[return-value]  # the same class
+    return sqlite.insert(table)
+
+
 def _conflict(
     session: Session, entities: Sequence[Numbered], error: IntegrityError
 ) -> ConflictError:
-    kind, said = type(entities[0]).__name__, str(error.orig)
-    twice = re.search(r"UNIQUE constraint failed: (.+)", said)
-    if twice is None:
-        reason = "names something that is not stored" if "FOREIGN" in said else said
+    kind, table = type(entities[0]).__name__, inspect(type(entities[0]), raiseerr=True).local_table
+    columns = _taken(table, error)
+    if not columns:
+        missing = facts(error).get("C") == _REFERS_TO_NOTHING or "FOREIGN" in said(error)
+        reason = "names something that is not stored" if missing else said(error)
         return ConflictError(f"{kind}: {reason}")
-    columns = [name.rpartition(".")[2] for name in twice[1].split(", ")]
     value = _first_taken(session, entities, columns)
     return ConflictError(f"{kind} with {' and '.join(columns)} {value!r} is stored already")
+
+
+def _taken(table: FromClause, error: IntegrityError) -> list[str]:
+    """Return the columns whose value was taken; none if the error is about something else."""
+    if told := facts(error):
+        constraints = table.constraints if isinstance(table, Table) else ()
+        broken = [one for one in constraints if one.name == told.get("n")]
+        unique = [one for one in broken if isinstance(one, UniqueConstraint)]
+        return [column.name for one in unique for column in one.columns]
+    twice = re.search(r"UNIQUE constraint failed: (.+)", said(error))
+    return [name.rpartition(".")[2] for name in twice[1].split(", ")] if twice else []
 
 
 def _first_taken(session: Session, entities: Sequence[Numbered], columns: list[str]) -> object:
@@ -106,6 +135,11 @@ def _first_taken(session: Session, entities: Sequence[Numbered], columns: list[s
     return None
 
 
+def _by_key(entities: Iterable[K]) -> list[K]:
+    """Sort here: a database sorts by the language that it was created for."""
+    return sorted(entities, key=attrgetter("key"))
+
+
 class SqlZones:
     """See `ports.Zones`."""
 
@@ -113,7 +147,7 @@ class SqlZones:
         self._session = session
 
     def all(self) -> list[Zone]:
-        return list(self._session.scalars(select(Zone).order_by(tables.zone.c.key)))
+        return _by_key(self._session.scalars(select(Zone)))
 
     def get(self, key: str) -> Zone | None:
         return self._session.scalars(select(Zone).where(tables.zone.c.key == key)).first()
@@ -129,7 +163,7 @@ class SqlPlaces:
         self._session = session
 
     def all(self) -> list[Place]:
-        return list(self._session.scalars(select(Place).order_by(tables.place.c.key)))
+        return _by_key(self._session.scalars(select(Place)))
 
     def get(self, key: str) -> Place | None:
         return self._session.scalars(select(Place).where(tables.place.c.key == key)).first()
@@ -150,7 +184,7 @@ class SqlThings:
         return int(self._session.execute(asked).scalar_one())
 
     def all(self) -> list[Thing]:
-        return list(self._session.scalars(select(Thing).order_by(tables.thing.c.key)))
+        return _by_key(self._session.scalars(select(Thing)))
 
     def get(self, key: str) -> Thing | None:
         return self._session.scalars(select(Thing).where(tables.thing.c.key == key)).first()
@@ -307,18 +341,25 @@ class SqlQuarantine:
     def keep(self, refused: Sequence[Quarantined]) -> None:
         if not refused:
             return
-        new = upsert(tables.quarantine)
+        new = upsert(self._session, tables.quarantine)
+        seen, again = self._rows.last_seen, new.excluded.last_seen
         counted_on = new.on_conflict_do_update(
             index_elements=["topic", "sha256", "reason"],
             set_={
                 "count": self._rows["count"] + new.excluded["count"],
-                "last_seen": func.max(self._rows.last_seen, new.excluded.last_seen),
+                "last_seen": case((seen > again, seen), else_=again),
                 "state": QuarantineState.WAITING,
             },
         )
-        rows = [{name: getattr(one, name) for name in self._names} for one in refused]
+        rows: dict[tuple[bytes, str, str], dict[str, Any]] = {}
+        for one in refused:
+            row = {name: getattr(one, name) for name in self._names}
+            first = rows.setdefault((one.topic, one.sha256, one.reason), row)
+            if first is not row:
+                first["count"] += one.count
+                first["last_seen"] = max(first["last_seen"], one.last_seen)
         settle(self._session)
-        self._session.connection().execute(counted_on, rows)
+        self._session.connection().execute(counted_on, list(rows.values()))
         for loaded in list(self._session.identity_map.values()):
             if isinstance(loaded, Quarantined):
                 self._session.refresh(loaded)
@@ -364,26 +405,26 @@ class SqlLedger:
     def add(self, lines: Sequence[LedgerLine]) -> None:
         if not lines:
             return
-        new = upsert(tables.ledger)
+        new = upsert(self._session, tables.ledger)
         added = new.on_conflict_do_update(
             index_elements=["day", "route"],
             set_={name: tables.ledger.c[name] + new.excluded[name] for name in tables.TALLY},
         )
-        rows = [
-            {"day": one.day, "route": one.route}
-            | {name: getattr(one.tally, name) for name in tables.TALLY}
-            for one in lines
-        ]
+        sums: dict[tuple[date, str], Tally] = {}
+        for one in lines:
+            sums.setdefault((one.day, one.route), Tally()).add(one.tally)
+        rows = [{"day": day, "route": route} | asdict(sum_) for (day, route), sum_ in sums.items()]
         self._session.connection().execute(added, rows)
 
     def lines(self, since: date | None = None) -> list[LedgerLine]:
-        asked = select(tables.ledger).order_by(tables.ledger.c.day, tables.ledger.c.route)
+        asked = select(tables.ledger)
         if since is not None:
             asked = asked.where(tables.ledger.c.day >= since)
-        return [
+        found = (
             LedgerLine(row.route, row.day, Tally(**{n: getattr(row, n) for n in tables.TALLY}))
             for row in self._session.execute(asked)
-        ]
+        )
+        return sorted(found, key=lambda line: (line.day, line.route))
 
 
 class SqlReceiveLog:
@@ -397,11 +438,12 @@ class SqlReceiveLog:
     def remember(self, arrivals: Sequence[tuple[bytes, str, int]]) -> None:
         if not arrivals:
             return
-        new = upsert(tables.receive_log)
+        new = upsert(self._session, tables.receive_log)
         latest = new.on_conflict_do_update(
             index_elements=["sha256", "topic"], set_={"arrived_ms": new.excluded.arrived_ms}
         )
-        rows = [{"topic": t, "sha256": digest, "arrived_ms": ms} for t, digest, ms in arrivals]
+        last = {(topic, digest): ms for topic, digest, ms in arrivals}
+        rows = [{"topic": t, "sha256": sha, "arrived_ms": ms} for (t, sha), ms in last.items()]
         self._session.connection().execute(latest, rows)
 
     def recall(self, messages: Sequence[tuple[bytes, str]]) -> dict[tuple[bytes, str], int]:
@@ -420,6 +462,29 @@ class SqlReceiveLog:
     def forget(self, before_ms: int) -> None:
         gone = tables.receive_log.delete().where(self._rows.arrived_ms < before_ms)
         self._session.connection().execute(gone)
+
+
+class SqlAliases:
+    """See `ports.Aliases`."""
+
+    _rows = tables.alias.c
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def of(self, scheme: str, sender: str) -> dict[int, str]:
+        asked = select(self._rows.number, self._rows.text).where(
+            self._rows.scheme == scheme, self._rows.sender == sender
+        )
+        return {row.number: row.text for row in self._session.execute(asked)}
+
+    def put(self, scheme: str, sender: str, aliases: Mapping[int, str]) -> None:
+        connection = self._session.connection()
+        gone = tables.alias.delete().where(self._rows.scheme == scheme, self._rows.sender == sender)
+        connection.execute(gone)
+        owner = {"scheme": scheme, "sender": sender}
+        if rows := [owner | {"number": n, "text": text} for n, text in aliases.items()]:
+            connection.execute(insert(tables.alias), rows)
 
 
 class SqlConflicts:

@@ -358,6 +358,15 @@ receive_log = Table(
     Column("arrived_ms", BigInteger, nullable=False, index=True),
 )
 
+alias = Table(
+    "alias",
+    metadata,
+    Column("scheme", Text, primary_key=True),
+    Column("sender", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+)
+
 conflict = Table(
     "conflict",
     metadata,

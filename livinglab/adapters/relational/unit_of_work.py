@@ -14,6 +14,7 @@ from livinglab.adapters.relational.engine import (
     database_url,
     open_engine,
     ping,
+    said,
     writing,
 )
 from livinglab.adapters.relational.mapping import start_mappers
@@ -37,6 +38,7 @@ class _Work:
         self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
         self.ledger: ports.Ledger = repositories.SqlLedger(session)
         self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)
+        self.aliases: ports.Aliases = repositories.SqlAliases(session)
         self.conflicts: ports.Conflicts = repositories.SqlConflicts(session)
         self.keys: ports.Keys = repositories.SqlKeys(session)
 
@@ -111,4 +113,4 @@ def _named(error: IntegrityError) -> str:
     shown = values if isinstance(values, (tuple, dict)) else ()
     keys = shown.values() if isinstance(shown, dict) else shown
     told = ", ".join(str(one) for one in keys if isinstance(one, str))[:200]
-    return f"{error.orig}: {told}"
+    return f"{said(error)}: {told}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sqlalchemy import Column, MetaData, Table, Text, delete, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from livinglab.adapters.relational.engine import (
     connections,
@@ -28,7 +28,11 @@ _contact = Table(
 
 
 class SqlVault:
-    """A Vault on a relational database; what is erased is overwritten on disk."""
+    """A Vault on a relational database.
+
+    SQLite overwrites on disk what is erased. PostgreSQL hides it at once, removes it with its
+    next vacuum, and keeps it in its write-ahead log and archives as long as those are kept.
+    """
 
     def __init__(self, url: str) -> None:
         """Open the database, creating its one table if needed.
@@ -42,12 +46,13 @@ class SqlVault:
         self._engine = open_engine(where, PART, patience_s=20.0, pragmas=pragmas)
         with connections(PART), writing(self._engine).begin() as connection:
             _metadata.create_all(connection)
-        if where.database:
+        if where.database and self._engine.name == "sqlite":
             Path(where.database).chmod(0o600)
 
     def put(self, contact: Contact) -> None:
         """Keep or replace a Contact: see `ports.Vault`."""
         facts = {"email": contact.email, "phone": contact.phone, "name": contact.name}
+        insert = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
         new = insert(_contact).values(pseudonym=contact.pseudonym, **facts)
         kept = new.on_conflict_do_update(index_elements=["pseudonym"], set_=facts)
         with connections(PART), writing(self._engine).begin() as connection:

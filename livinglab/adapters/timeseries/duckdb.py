@@ -9,6 +9,8 @@
 * ``latest``: the newest Readings of Datastreams that ``hot`` no longer knows.
 * ``readings``: a view of all rows, which prefers ``hot``.
 
+Beside the file, if a folder is named for them, stand the months of ``cold`` as Parquet.
+
 The newest Reading of every Datastream stands in memory, rebuilt from ``hot`` and ``latest`` when
 the file is opened: what is derived costs nothing to write and cannot disagree after a crash. It
 makes appending cheap, for a row later than the newest is surely new, and one that repeats the
@@ -31,6 +33,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from livinglab.adapters.timeseries import duckdb_sealing as sealing
 from livinglab.adapters.timeseries import duckdb_sql as sql
 from livinglab.adapters.timeseries import duckdb_tidying as tidying
 from livinglab.adapters.timeseries.columns import Applied, Columns, Stored, apply, filled
@@ -47,6 +50,7 @@ from livinglab.domain.readings import (
     Reading,
     ReadingBatch,
     from_ms,
+    to_ms,
 )
 from livinglab.errors import LabBusyError, StoreUnavailableError
 
@@ -65,8 +69,19 @@ class DuckDBReadingStore:
         memory_limit_mb: int = 256,
         threads: int = 2,
         deadline_s: float = 24,
+        sealed: Path | None = None,
     ) -> None:
+        """Open the file, and make it if it is not there.
+
+        Args:
+            path: Of the file.
+            memory_limit_mb: What DuckDB may take. [MiB]
+            threads: With which it reads.
+            deadline_s: How long a writer waits for the store. [s]
+            sealed: Folder for the months that came to rest, as Parquet; None: none are written.
+        """
         self._deadline_s = deadline_s
+        self._sealed = sealed
         self._tidying = Lock()
         self._doubted = False
         self._file = DuckDBFile(path, memory_limit_mb=memory_limit_mb, threads=threads)
@@ -152,6 +167,13 @@ class DuckDBReadingStore:
             self._write(partial(tidying.mark, upto=upto))
             for days in self._ask(partial(tidying.ended, upto=upto, until=until)):
                 self._write(partial(self._compact, days=days, upto=upto))
+            if self._sealed:
+                self._ask(partial(sealing.seal, folder=self._sealed))
+
+    def forget(self, before: datetime) -> int:
+        """Drop all rows before an instant, and return how many; hourly roll-ups stay."""
+        with self._tidying:
+            return self._write(partial(self._forget, before=before))
 
     def ping(self) -> str:
         """Return name and version of what answers, or raise StoreUnavailableError."""
@@ -261,11 +283,25 @@ class DuckDBReadingStore:
 
     def _compact(self, cursor: Cursor, days: tidying.Days, upto: int) -> None:
         """Move days from hot to cold; remember the newest Readings that hot forgets by that."""
+        if self._sealed:
+            sealing.unseal(self._sealed, days)
         cursor.execute("BEGIN")
         moved = tidying.move(cursor, days, upto)
         tidying.remember(cursor, moved.take(self._latest.holds(moved)))
         cursor.execute("COMMIT")
         self._cold_until = max(self._cold_until, int(moved.time.max(initial=NEVER)))
+
+    def _forget(self, cursor: Cursor, before: datetime) -> int:
+        """Delete from every table that keeps single Readings, and from what is sealed."""
+        if self._sealed:
+            sealing.forget(self._sealed, before)
+        held = self._count
+        cursor.execute("BEGIN")
+        for table in ("hot", "cold", "latest"):
+            cursor.execute(sql.FORGET_BEFORE.format(table), [to_ms(before)])
+        cursor.execute("COMMIT")
+        self._load()
+        return held - self._count
 
     def _ask(self, question: Callable[[Cursor], T]) -> T:
         with self._file.cursor() as cursor:

@@ -124,4 +124,14 @@ REST = f"INSERT INTO cold SELECT {NAMES} FROM arrivals"
 FORGET = "DELETE FROM latest USING arrivals WHERE latest.datastream = arrivals.datastream"
 REMEMBER = f"INSERT INTO latest SELECT {NAMES} FROM arrivals"
 REMEMBERED = f"SELECT {NAMES} FROM latest"
+DAYS_AT_REST = f"SELECT DISTINCT time // {DAY} FROM cold"
+SEAL = """
+    COPY (
+        SELECT
+            datastream, make_timestamptz(time * 1000) AS time, result, raw, flag, tests, place
+        FROM cold WHERE time >= ? AND time < ? ORDER BY datastream, cold.time
+    )
+    TO ? (FORMAT parquet, COMPRESSION zstd)
+"""
+FORGET_BEFORE = "DELETE FROM {0} WHERE time < ?"
 PING = "SELECT batch FROM rolled_up"

@@ -112,6 +112,20 @@ class MemoryReadingStore:
     def tidy(self, aggregations: Mapping[int, Aggregation], until: datetime) -> None:
         """Do nothing: memory is always tidy."""
 
+    def forget(self, before: datetime) -> int:
+        """Drop all rows before an instant, and return how many."""
+        with self._lock:
+            self._require_open()
+            gone = 0
+            for datastream, series in self._series.items():
+                old = [time for time in series if time < before]
+                gone += len(old)
+                for time in old:
+                    del series[time]
+                if not series:
+                    self._latest.pop(datastream, None)
+        return gone
+
     def ping(self) -> str:
         """Return what answers, or raise StoreUnavailableError once it is closed."""
         self._require_open()
