@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from ingest.pipeline import recording
 from livinglab.adapters.mqtt.client import PahoPublisher
-from livinglab.adapters.mqtt.local import LocalBroker, find, free_port
+from livinglab.adapters.mqtt.local import LocalBroker, find
 from livinglab.bootstrap import BrokerAddress, Lab, open_broker, open_lab
 from livinglab.config import Settings
 from livinglab.domain.ledger import Tally
@@ -26,16 +26,6 @@ BEGIN_MS = 1_767_225_600_000
 GOOD = 2_000
 LIMIT = 20
 PATIENCE_S = 30.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[LocalBroker]:
-    """A mosquitto with the settings that ship."""
-    started = LocalBroker(
-        tmp_path / "broker", port=free_port(), window=10_000, kind="mosquitto"
-    ).start()
-    yield started
-    started.stop()
 
 
 @contextmanager
@@ -155,7 +145,7 @@ def test_two_labs_with_one_client_id_push_each_other_out_and_say_so(broker, tmp_
     assert contended(logs)
 
 
-def contended(logs: list[dict[str, object]]) -> bool:
+def contended(logs: Sequence[Mapping[str, object]]) -> bool:
     """Tell whether somebody reported a second user of its client id."""
     return any(line["event"] == "client_id_contended" for line in list(logs))
 
