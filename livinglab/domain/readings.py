@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, IntEnum, IntFlag
+from typing import NamedTuple
 
 from livinglab.domain.geometry import Point
 
@@ -114,8 +115,7 @@ class Interval:
         return to_ms(self.end)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """One result of one Datastream at one instant."""
 
     datastream: int
@@ -247,8 +247,7 @@ class Appended:
     """One per row whose Outcome is REFUSED, by row."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(NamedTuple):
     """The Readings of one period, in one number each; flags 1 and 2 only."""
 
     start: datetime

@@ -6,14 +6,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from livinglab.errors import SettingsError, UnsupportedFormatError
 from livinglab.wire import (
     anyjson,
+    iotagent,
     lab,
     lineprotocol,
     santander,
     senml,
+    sensorcommunity,
     sensorthings,
     sparkplug,
     table,
+    tasmota,
     ttn,
+    ultralight,
+    zigbee2mqtt,
 )
 from livinglab.wire.documents import document
 from livinglab.wire.routes import Route
@@ -32,11 +37,16 @@ BY_DOCUMENT: dict[str, Callable[[object, Mapping[str, str]], bool]] = {
     "senml": senml.is_senml,
     "sensorthings": sensorthings.is_sensorthings,
     "lab": lab.is_lab,
+    "tasmota": tasmota.is_tasmota,
+    "zigbee2mqtt": zigbee2mqtt.is_zigbee2mqtt,
+    "sensor-community": sensorcommunity.is_sensor_community,
+    "iotagent-json": iotagent.is_iotagent_json,
 }
 """Format → whether a JSON document and its topic's named levels look like it; the first wins."""
 
 BY_TEXT: dict[str, Callable[[bytes, Mapping[str, str]], bool]] = {
     "line-protocol": lineprotocol.is_line_protocol,
+    "ultralight": ultralight.is_ultralight,
 }
 """Format → whether bytes that are no JSON look like it."""
 
@@ -76,9 +86,14 @@ DECODERS: dict[str, Decoder] = {
     "lab": lab.decode,
     "santander-environment": santander.decode_environment,
     "santander-traffic": santander.decode_traffic,
+    "ultralight": ultralight.decode,
+    "iotagent-json": iotagent.decode,
     "senml": senml.decode,
     "sensorthings": sensorthings.decode,
     "ttn": ttn.decode,
+    "sensor-community": sensorcommunity.decode,
+    "tasmota": tasmota.decode,
+    "zigbee2mqtt": zigbee2mqtt.decode,
     "sparkplug": sparkplug.decode,
     "line-protocol": lineprotocol.decode,
     "json": anyjson.decode,
@@ -89,9 +104,14 @@ DECODERS: dict[str, Decoder] = {
 
 CHECKS: dict[str, Callable[[Route], None]] = {
     "lab": lab.check,
+    "ultralight": ultralight.check,
+    "iotagent-json": iotagent.check,
     "senml": senml.check,
     "sensorthings": sensorthings.check,
     "ttn": ttn.check,
+    "sensor-community": sensorcommunity.check,
+    "tasmota": tasmota.check,
+    "zigbee2mqtt": zigbee2mqtt.check,
     "sparkplug": sparkplug.check,
     "line-protocol": lineprotocol.check,
     "json": anyjson.check,
@@ -115,6 +135,10 @@ SCHEMES = {
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "lab": ("lab/{thing}/{property}",),
+    "ultralight": ("/ul/{key}/{thing}/attrs", "/ul/{key}/{thing}/attrs/{property}"),
+    "iotagent-json": ("/json/{key}/{thing}/attrs", "/json/{key}/{thing}/attrs/{property}"),
+    "tasmota": ("tele/{thing}/{message}",),
+    "zigbee2mqtt": ("zigbee2mqtt/{thing}",),
     "sensorthings": ("{version}/{datastream}/Observations",),
     "sparkplug": (
         "spBv1.0/{group}/{type}/{edge}",

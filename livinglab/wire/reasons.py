@@ -21,6 +21,7 @@ REASONS: dict[str, str] = {
     "not_finite": "A value is infinite or NaN; mend the sender.",
     "not_utf8": "The payload is no UTF-8 text; check the route's format.",
     "provision_limit": "The route introduced too many Things in an hour; confirm it.",
+    "store_refused": "The store will never take it; what it said stands beside; report it.",
     "too_deep": "The JSON is nested too deeply; nothing real is.",
     "too_large": "The message is larger than 256 KiB; only its head was kept.",
     "too_old": "A time lies before what the city keeps (retention); keep more, or mend the clock.",

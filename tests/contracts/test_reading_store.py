@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -564,10 +563,10 @@ class Model:
     @staticmethod
     def kept(row: Reading, stored: Reading | None) -> Reading:
         if math.isnan(row.result):
-            return replace(row, flag=Flag.MISSING)
+            return row._replace(flag=Flag.MISSING)
         if stored is None or math.isnan(stored.result):
             return row
-        return replace(row, flag=max(row.flag, Flag.SUSPECT), tests=row.tests | Test.CONFLICT)
+        return row._replace(flag=max(row.flag, Flag.SUSPECT), tests=row.tests | Test.CONFLICT)
 
     def of(self, datastream: int) -> list[Reading]:
         rows = [row for row in self.rows.values() if row.datastream == datastream]

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +12,8 @@ import numpy.typing as npt
 
 from livinglab.domain.geometry import Point
 from livinglab.domain.readings import (
+    EPOCH,
+    NO_TEST,
     Appended,
     Flag,
     Outcome,
@@ -17,7 +21,6 @@ from livinglab.domain.readings import (
     ReadingBatch,
     Replacement,
     Test,
-    from_ms,
 )
 
 Booleans = npt.NDArray[np.bool_]
@@ -103,8 +106,46 @@ class Columns:
 
     def readings(self) -> list[Reading]:
         """Return the rows as objects, for the edges."""
-        columns = (getattr(self, name).tolist() for name in DTYPES)
-        return [_reading(*row) for row in zip(*columns, strict=True)]
+        flags, tests = [_FLAGS[flag] for flag in self.flag.tolist()], self.tests.tolist()
+        columns = (
+            self.datastream.tolist(),
+            moments(self.time),
+            self.result.tolist(),
+            flags,
+            [_TESTS[bits] for bits in tests] if any(tests) else [NO_TEST] * len(tests),
+            _numbers(self.raw),
+            [None if place is None else int(place) for place in _numbers(self.place)],
+            self._points(),
+        )
+        return list(map(partial(tuple.__new__, Reading), zip(*columns, strict=True)))
+
+    def _points(self) -> list[Point | None]:
+        lons = _numbers(self.lon)
+        if not any(lon is not None for lon in lons):
+            return [None] * len(lons)
+        spots = zip(lons, self.lat.tolist(), strict=True)
+        return [None if lon is None else Point(lon, lat) for lon, lat in spots]
+
+
+_FLAGS = {int(flag): flag for flag in Flag}
+_TESTS = {bits: Test(bits) for bits in range(2 * max(Test))}
+
+
+def moments(times: Integers) -> list[datetime]:
+    """Return aware instants of milliseconds since 1970 UTC."""
+    since: list[timedelta] = times.astype("timedelta64[ms]").tolist()
+    return [EPOCH + one for one in since]
+
+
+def _numbers(column: Floats) -> list[float | None]:
+    """Return a column with None for NaN."""
+    missing = np.isnan(column)
+    if missing.all():
+        return [None] * len(column)
+    told: list[float | None] = column.tolist()
+    for row in np.flatnonzero(missing).tolist():
+        told[row] = None
+    return told
 
 
 def filled(column: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any]:
@@ -112,29 +153,6 @@ def filled(column: npt.NDArray[Any], dtype: type[np.generic]) -> npt.NDArray[Any
     if isinstance(column, np.ma.MaskedArray):
         column = np.ma.filled(column.astype(dtype), math.nan)
     return column.astype(dtype, copy=False)
-
-
-def _reading(  # noqa: PLR0913, PLR0917 - one argument per column
-    datastream: int,
-    time: int,
-    result: float,
-    raw: float,
-    flag: int,
-    tests: int,
-    place: float,
-    lon: float,
-    lat: float,
-) -> Reading:
-    return Reading(
-        datastream=datastream,
-        time=from_ms(time),
-        result=result,
-        flag=Flag(flag),
-        tests=Test(tests),
-        raw=None if math.isnan(raw) else raw,
-        place=None if math.isnan(place) else int(place),
-        point=None if math.isnan(lon) else Point(lon, lat),
-    )
 
 
 @dataclass(frozen=True, slots=True)

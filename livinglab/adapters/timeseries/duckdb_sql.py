@@ -96,7 +96,7 @@ KEEP_HOURS = """
     SELECT datastream, hour, ?, n, mean, minimum, maximum, suspect FROM arrivals
 """
 HOURS = """
-    SELECT hour, aggregation, n, mean, minimum, maximum, suspect FROM hourly
+    SELECT hour, aggregation = ? AS fits, n, mean, minimum, maximum, suspect FROM hourly
     WHERE datastream = ? AND hour >= ? AND hour < ? ORDER BY hour
 """
 FIRST_DIRTY = """

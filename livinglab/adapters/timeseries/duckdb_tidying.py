@@ -127,8 +127,8 @@ def hours(
         return RolledUp(start, [])
     [(soiled,)] = cursor.execute(sql.FIRST_DIRTY, [datastream, start, end]).fetchall()
     until = (end if soiled is None else soiled) // HOUR * HOUR
-    rows = fetch(cursor.execute(sql.HOURS, [datastream, start, until]))
-    if (rows["aggregation"] != aggregation.value).any():
+    rows = fetch(cursor.execute(sql.HOURS, [aggregation.value, datastream, start, until]))
+    if not rows["fits"].all():
         return RolledUp(start, [])
     found = Summaries(
         firsts=np.arange(len(rows["hour"])),

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
@@ -78,6 +78,7 @@ STATEMENTS = 500
 """Statements of one query."""
 HOPELESS = 50
 """So many lines refused one by one, and none taken: it is not the lines."""
+MONTH = 30 * 24 * 3_600_000
 EVER = "1678-01-01T00:00:00Z"
 
 PARTIAL = 422
@@ -86,7 +87,12 @@ _DROPPED = re.compile(rb"\bdropped=(\d+)")
 
 
 class InfluxDBReadingStore:
-    """Keeps Readings on a server; one process writes, any thread of it may."""
+    """Keeps Readings on a server; one process writes, any thread of it may.
+
+    InfluxDB makes a shard a week unless the bucket says otherwise, and whatever is asked of all
+    time opens each of them: a bucket that keeps years is best made with
+    ``--shard-group-duration 90d``.
+    """
 
     def __init__(
         self, url: str, *, org: str, bucket: str, token: str, timeout_s: float = 24.0
@@ -104,6 +110,8 @@ class InfluxDBReadingStore:
         self._server = InfluxDBServer(url, token)
         self._lock = Lock()
         self._doubted: _Plan | None = None
+        self._floors: dict[int, int] = {}
+        """Datastream → where `latest` last found the newest. [ms since 1970 UTC]"""
         self._retention_ms = 0
         self._believed_until = 0.0
         self._forget_newest()
@@ -136,11 +144,22 @@ class InfluxDBReadingStore:
         return columns_of(series_of(answer)).readings()
 
     def latest(self, datastreams: Iterable[int]) -> dict[int, Reading]:
-        """Return the newest Reading for each Datastream that has one."""
-        found: dict[int, Reading] = {}
-        for question in questions.newest(datastreams):
-            rows = columns_of(series_of(self._query(question))).readings()
-            found |= {reading.datastream: reading for reading in rows}
+        """Return the newest Reading for each Datastream that has one.
+
+        Each shard that is looked into costs some 15 µs a Datastream, so the search begins where
+        the newest was found the last time, else with the last month, and widens for the rest.
+        """
+        left, found = set(datastreams), dict[int, Reading]()
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for number in left:
+            if (floor := self._floors.get(number)) is not None:
+                groups[floor // MONTH * MONTH].append(number)
+        for since, some in groups.items():
+            found |= self._newest(some, since)
+        now = int(time.time() * 1_000)
+        for since in (now - MONTH, now - 12 * MONTH, -EDGE_MS):
+            found |= self._newest(left - found.keys(), since)
+        self._floors |= {number: to_ms(reading.time) for number, reading in found.items()}
         return found
 
     def every(
@@ -190,9 +209,7 @@ class InfluxDBReadingStore:
             gone = self._count(questions.counted(to_ms(before)), deadline)
             if gone:
                 self._forget_newest()
-                last = before.astimezone(UTC) - timedelta(milliseconds=1)
-                facts = {"start": EVER, "stop": last, "predicate": '_measurement="reading"'}
-                self._post("/api/v2/delete", orjson.dumps(facts), deadline, "application/json")
+                self._delete(before - timedelta(milliseconds=1), deadline)
         return gone
 
     def ping(self) -> str:
@@ -273,6 +290,13 @@ class InfluxDBReadingStore:
             known[earlier], before[earlier] = self._look_up(rows.take(earlier), deadline)
         return known, before
 
+    def _newest(self, datastreams: Iterable[int], since_ms: int) -> dict[int, Reading]:
+        found: dict[int, Reading] = {}
+        for question in questions.newest(datastreams, since_ms):
+            rows = columns_of(series_of(self._query(question))).readings()
+            found |= {reading.datastream: reading for reading in rows}
+        return found
+
     def _learn(self, rows: Columns, deadline: Deadline) -> None:
         """Find the newest instant of Datastreams, where it is not before all these rows of theirs.
 
@@ -317,28 +341,38 @@ class InfluxDBReadingStore:
             precision="ms",
         )
 
+    def _delete(self, until: datetime, deadline: Deadline) -> None:
+        """Delete all rows up to an instant; InfluxDB counts the end in."""
+        facts = {"start": EVER, "stop": until, "predicate": '_measurement="reading"'}
+        answer = self._server.post(
+            "/api/v2/delete",
+            orjson.dumps(facts),
+            deadline,
+            kind="application/json",
+            org=self._org,
+            bucket=self._bucket,
+        )
+        if answer.failed:
+            raise answer.as_error()
+
     def _count(self, question: str, deadline: Deadline | None = None) -> int:
         return sum(int(n) for _, [[_, n]] in series_of(self._query(question, deadline)))
 
     def _query(self, question: str, deadline: Deadline | None = None) -> Any:
         """Ask in InfluxQL, which takes the bucket for a database of that name."""
-        body = urlencode({"q": question}).encode()
-        form = "application/x-www-form-urlencoded"
-        answer = self._post("/query", body, deadline or Deadline(self._timeout_s), form).document()
+        answer = self._server.post(
+            "/query",
+            urlencode({"q": question}).encode(),
+            deadline or Deadline(self._timeout_s),
+            kind="application/x-www-form-urlencoded",
+            db=self._bucket,
+            epoch="ms",
+        ).document()
         for result in answer.get("results", [{"error": "no results are in the answer"}]):
             if "error" in result:
                 told = str(result["error"])[:300]
                 remedy = REMEDIES[404] if "not found" in told else ""
                 raise StoreUnavailableError(PART, told, remedy)
-        return answer
-
-    def _post(self, path: str, body: bytes, deadline: Deadline, kind: str) -> Answer:
-        facts = {"org": self._org, "bucket": self._bucket}
-        if path == "/query":
-            facts = {"org": self._org, "db": self._bucket, "epoch": "ms"}
-        answer = self._server.post(path, body, deadline, kind=kind, **facts)
-        if answer.failed:
-            raise answer.as_error()
         return answer
 
 
@@ -347,13 +381,12 @@ class _Plan:
     """A batch on its way: what is refused of it, and what is to be written of the rest."""
 
     arrived: Columns
-    refused: dict[int, tuple[str, str]] = field(default_factory=dict)
-    """Row → reason and detail."""
+    refused: dict[int, RefusedRow] = field(default_factory=dict)
     applied: Applied = field(init=False)
 
     def refuse(self, rows: Booleans, reason: str, detail: str) -> None:
         for row in np.flatnonzero(rows).tolist():
-            self.refused[row] = (reason, detail)
+            self.refused[row] = RefusedRow(row, reason, detail)
 
     def rest(self) -> Columns:
         return self.arrived if not self.refused else self.arrived.take(self._taken())
@@ -366,15 +399,15 @@ class _Plan:
         refused = dict(self.refused)
         spoilt = self._keys_of(poison)
         for row, key in enumerate(_keys(self.arrived)):
-            if key in spoilt:
-                refused.setdefault(row, ("store_refused", spoilt[key]))
+            if key in spoilt and row not in refused:
+                refused[row] = RefusedRow(row, "store_refused", spoilt[key])
         outcomes = np.full(len(self.arrived), Outcome.REFUSED, dtype=np.uint8)
         outcomes[self._taken()] = np.frombuffer(told.outcomes, dtype=np.uint8)
         outcomes[list(refused)] = Outcome.REFUSED
         return Appended(
             outcomes.tobytes(),
             tuple(one for one in told.replacements if (one.datastream, one.time) not in spoilt),
-            tuple(RefusedRow(row, *why) for row, why in sorted(refused.items())),
+            tuple(refused[row] for row in sorted(refused)),
         )
 
     def _taken(self) -> Booleans:

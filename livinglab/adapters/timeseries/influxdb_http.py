@@ -1,8 +1,7 @@
 """Talking to an InfluxDB 2 server: connections that stay open, and one deadline for each call.
 
 Nothing is retried here but what a server closed while it was idle: whoever has a batch in hand
-knows best when to come again. The standard library's client is enough for one server, and costs
-a fifth of what influxdb-client takes for each line.
+knows best when to come again. Why not influxdb-client: `docs/decisions/0003-influxdb-http.md`.
 """
 
 import time

@@ -126,7 +126,7 @@ def to_average(datastream: int, interval: Interval) -> str:
     return f"SELECT f, r FROM reading WHERE {which} GROUP BY d"
 
 
-def newest(datastreams: Iterable[int], since_ms: int = -EDGE_MS) -> Iterator[str]:
+def newest(datastreams: Iterable[int], since_ms: int) -> Iterator[str]:
     """Ask for the newest row of each Datastream that has one since an instant."""
     rest = ", ".join(FIELDS[1:])
     for some in _parts(sorted(set(datastreams))):

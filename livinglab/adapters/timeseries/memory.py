@@ -3,7 +3,6 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -161,11 +160,9 @@ def _replacement(stored: Reading, reading: Reading) -> Replacement:
 def _as_stored(reading: Reading, stored: Reading | None) -> Reading:
     """Return what is kept: missing is flagged so, a number against a number is a conflict."""
     if math.isnan(reading.result):
-        return replace(reading, flag=Flag.MISSING)
+        return reading._replace(flag=Flag.MISSING)
     if stored is None or math.isnan(stored.result):
         return reading
-    return replace(
-        reading,
-        flag=max(reading.flag, Flag.SUSPECT),
-        tests=reading.tests | Test.CONFLICT,
+    return reading._replace(
+        flag=max(reading.flag, Flag.SUSPECT), tests=reading.tests | Test.CONFLICT
     )

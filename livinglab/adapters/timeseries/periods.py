@@ -8,11 +8,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from livinglab.domain.readings import Aggregation, Bucket, Flag, from_ms, to_ms
+from livinglab.adapters.timeseries.columns import moments
+from livinglab.domain.readings import Aggregation, Bucket, Flag, to_ms
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -67,15 +69,10 @@ def summarise(
 
 def buckets(starts: Integers, found: Summaries) -> list[Bucket]:
     """Return a Bucket per period that has a number or a suspect. [starts: ms since 1970 UTC]"""
-    columns = (starts, found.n, found.means, found.minima, found.maxima, found.suspect)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [
-        Bucket(
-            start=from_ms(start), n=n, mean=mean, minimum=minimum, maximum=maximum, suspect=suspect
-        )
-        for start, n, mean, minimum, maximum, suspect in rows
-        if n or suspect
-    ]
+    told = np.flatnonzero((found.n > 0) | (found.suspect > 0))
+    columns = (found.n, found.means, found.minima, found.maxima, found.suspect)
+    rows = zip(moments(starts[told]), *(column[told].tolist() for column in columns), strict=True)
+    return list(map(partial(tuple.__new__, Bucket), rows))
 
 
 def buckets_of(
