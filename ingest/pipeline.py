@@ -1,17 +1,24 @@
-"""The pipeline: one loop on one thread reads, decodes, checks, stores, and then acknowledges."""
+"""The pipeline: one loop reads, decodes, checks, has stored, settles, and then acknowledges.
+
+While a full batch is being stored, by a second thread, the loop reads and decodes the next one; it
+settles and acknowledges in order, one batch after the other. On a quiet day no batch is full, and
+each is acknowledged before the next is read.
+"""
 
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
 from livinglab.bootstrap import Lab, open_recorder
+from livinglab.domain.readings import Appended
 from livinglab.errors import StoreUnavailableError
 from livinglab.ports import Broker, Delivery
+from livinglab.services.gathering import Intake
 from livinglab.services.recording import DROPPED_TOPIC, Recorder
 from livinglab.services.watching import Pulse
 
@@ -28,6 +35,14 @@ class _StoppedError(Exception):
     """The lab ends while a store is away: the batch stays the broker's."""
 
 
+class _Pending(NamedTuple):
+    """A batch that is being stored."""
+
+    delivery: Delivery
+    intake: Intake
+    storing: Future[Appended]
+
+
 class Pipeline:
     """Takes what a broker delivers until it is told to stop."""
 
@@ -38,6 +53,8 @@ class Pipeline:
         self.stop = stop
         self.pulse = pulse
         self._refreshed = -REFRESH_S
+        self._pending: _Pending | None = None
+        self._storing = ThreadPoolExecutor(1, thread_name_prefix="storing")
 
     def run(self) -> None:
         """Record until the stop event is set; whatever is unfinished then stays unacknowledged.
@@ -50,6 +67,7 @@ class Pipeline:
             filters = [*self.recorder.router.filters(), DROPPED_TOPIC.decode()]
             for delivery in self.broker.deliveries(filters, until=self.stop):
                 self._take(delivery)
+            self._finish()
         except _StoppedError:
             log.info("ingest_stopped_while_store_away")
         except BaseException as error:
@@ -57,24 +75,57 @@ class Pipeline:
             log.error("ingest_failed", error=self.pulse.failed)  # noqa: TRY400 - re-raised with its trace
             raise
         finally:
+            self._storing.shutdown()
             self.pulse.running = False
             self.broker.close()
 
     def _take(self, delivery: Delivery) -> None:
-        """Carry one batch through; acknowledging is the last line."""
-        self.pulse.batch_since = time.monotonic()
+        """Begin one batch, and finish the one before."""
+        if not delivery.messages:
+            self._finish()
+            return
+        now = time.monotonic()
+        if self.pulse.batch_since is None:
+            self.pulse.batch_since = now
         self.pulse.batch_messages = len(delivery.messages)
-        if self.pulse.batch_since - self._refreshed >= REFRESH_S:
+        if now - self._refreshed >= REFRESH_S:
             self._insist(self.recorder.registry.refresh)
-            self._refreshed = self.pulse.batch_since
+            self._refreshed = now
         recorder = self.recorder
         intake = self._insist(lambda: recorder.decode(delivery.messages, backlog=delivery.backlog))
         self._insist(lambda: recorder.register(intake))
-        began = time.monotonic()
-        appended = self._insist(lambda: recorder.store(intake))
-        self.pulse.commit_s = time.monotonic() - began
+        recorder.check(intake)
+        self._finish()
+        self.pulse.batch_since = self.pulse.batch_since or time.monotonic()
+        self._pending = _Pending(delivery, intake, self._storing.submit(self._store, intake))
+        if not delivery.full:
+            self._finish()
+
+    def _store(self, intake: Intake) -> Appended:
+        begun = time.monotonic()
+        appended = self.recorder.store(intake)
+        self.pulse.commit_s = time.monotonic() - begun
+        return appended
+
+    def _finish(self) -> None:
+        """Carry the batch that is being stored to its end; acknowledging is the last step."""
+        if self._pending is None:
+            return
+        delivery, intake, storing = self._pending
+        first = True
+
+        def stored() -> Appended:
+            nonlocal first
+            if first:
+                first = False
+                return storing.result()
+            return self._store(intake)
+
+        recorder = self.recorder
+        appended = self._insist(stored)
         self._insist(lambda: recorder.settle(intake, appended))
         self.broker.acknowledge(delivery)
+        self._pending = None
         self.pulse.batches += 1
         self.pulse.dropped_by_broker = recorder.dropped_by_broker
         self.pulse.probed = recorder.probed

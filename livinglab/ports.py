@@ -482,6 +482,8 @@ class Delivery:
     """The adapter's own: what to acknowledge, and to which connection."""
     backlog: bool
     """Whether more was waiting when this was read: its arrival times say little."""
+    full: bool = False
+    """Whether it ended because it was large, and more can be read before it is acknowledged."""
 
 
 class Broker(Protocol):
@@ -494,7 +496,8 @@ class Broker(Protocol):
         """Yield what arrives, connecting and reconnecting, until the event is set.
 
         A lost connection is no error: it is logged once, and what was not acknowledged comes
-        again. A Delivery holds at least one message and at most the window's, 50,000 or 16 MiB.
+        again. A Delivery holds at most half the window, 50,000 messages or 16 MiB, so that one can
+        be read while another is stored; it is empty if nothing came for a quarter of a second.
 
         Raises:
             BrokerUnavailableError: Only for what waiting cannot mend: credentials or a protocol

@@ -131,6 +131,7 @@ class Importer:
         known = recorder.registry.things
         new = {(scheme, series[0]) for scheme, series in intake.new} - known.keys()
         recorder.register(intake)
+        recorder.check(intake)
         appended = recorder.store(intake)
         recorder.settle(intake, appended)
         found = self._imported(intake, appended)

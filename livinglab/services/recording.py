@@ -1,7 +1,8 @@
 """Recording: what Things published becomes Readings, and every message is accounted for.
 
-The steps of one batch, each repeatable: decode → register what is new → store → settle the
-accounts. Whoever calls acknowledges after the last of them. Nothing here retries or sleeps.
+The steps of one batch, each repeatable but checking: decode → register what is new → check →
+store → settle the accounts. Whoever calls acknowledges after the last of them. Nothing here
+retries or sleeps.
 """
 
 import hashlib
@@ -119,6 +120,7 @@ class Recorder:
         self.registry.refresh()
         intake = self.decode(messages, backlog=backlog)
         self.register(intake)
+        self.check(intake)
         appended = self.store(intake)
         self.settle(intake, appended)
         return intake, appended
@@ -375,15 +377,19 @@ class Recorder:
             _take_out(out, intake)
         intake.waiting = {}
 
+    def check(self, intake: Intake) -> None:
+        """Flag the rows, batch after batch in order of arrival."""
+        if len(intake.batch):
+            check(intake.batch, self.registry.ranges)
+
     def store(self, intake: Intake) -> Appended:
-        """Check the batch and make it durable.
+        """Make the batch durable; from any thread, one batch after the other.
 
         Raises:
             StoreUnavailableError: Nothing is certain; take this step again.
         """
         if not len(intake.batch):
             return Appended(b"")
-        check(intake.batch, self.registry.ranges)
         return self.readings.append(intake.batch)
 
     def settle(self, intake: Intake, appended: Appended) -> None:

@@ -57,15 +57,17 @@ def _replay_one(recorder: Recorder, one: Quarantined, found: Replayed, *, dry_ru
     if not dry_run:
         recorder.register(intake)
     still = bool(intake.refused)
+    if not dry_run:
+        recorder.check(intake)
+        appended = recorder.store(intake)
+        recorder.settle(intake, appended)
+        still = still or bool(appended.refused)
     found.refused += still
     found.healed += not still
-    if not still:
-        found.readings += len(intake.batch)
-    if dry_run:
+    if still:
         return
-    appended = recorder.store(intake)
-    recorder.settle(intake, appended)
-    if not still:
+    found.readings += len(intake.batch)
+    if not dry_run:
         with recorder.civic.work() as work:
             kept = work.quarantine.get(one.number or 0)
             if kept is not None:

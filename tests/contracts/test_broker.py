@@ -70,9 +70,13 @@ class Connection:
             if payload in {None, *(one.payload for one in delivery.messages)}:
                 return
 
+    def rest(self) -> Iterator[Delivery]:
+        """Take whatever comes, silence too."""
+        return self._deliveries
+
     def rest_of_it(self) -> list[Delivery]:
         """Take whatever comes until the end."""
-        return list(self._deliveries)
+        return [one for one in self._deliveries if one.messages]
 
     def end(self) -> None:
         self.until.set()
@@ -290,6 +294,31 @@ def test_acknowledging_a_stale_delivery_is_harmless(repeating):
     assert ["a", "b"] == payloads(repeating.connect().read(2))
 
 
+def test_half_the_window_is_read_while_the_other_half_is_unacknowledged(session):
+    """A full Delivery says so, and the next one comes before it is acknowledged."""
+    connection = session.begun()
+    session.publish(*(str(n) for n in range(WINDOW)))
+
+    first = connection.read(1, acknowledge=False)
+    while not first[-1].full and len(fresh(first)) < WINDOW // 2:
+        first += connection.read(1, acknowledge=False)
+    second = connection.read(1, acknowledge=False)
+
+    assert len(payloads(first)) <= WINDOW // 2
+    assert [str(n) for n in range(len(payloads(first) + payloads(second)))] == payloads(
+        first + second
+    )
+
+
+def test_that_nothing_came_is_told(session):
+    """Whoever has a batch in hand can finish it: silence is an empty Delivery."""
+    connection = session.begun()
+
+    quiet = next(one for one in connection.rest() if not one.messages)
+
+    assert not quiet.full
+
+
 def test_until_ends_promptly(session):
     """Who waits for messages is let go within a second."""
     connection = session.begun()
@@ -335,7 +364,7 @@ def test_until_ends_promptly_where_nobody_answers(adapter):
     ending = Timer(0.3, until.set)
     ending.start()
     with closing(broker):
-        assert [] == list(broker.deliveries(["#"], until=until))
+        assert [] == fresh(list(broker.deliveries(["#"], until=until)))
         assert 1.5 > time.monotonic() - begun
         with pytest.raises(BrokerUnavailableError):
             broker.ping()
@@ -468,10 +497,9 @@ def guarded(request, tmp_path_factory) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("adapter", SUBSCRIBERS.values(), ids=SUBSCRIBERS.keys())
 def test_wrong_password_ends_a_subscriber(adapter, guarded):
     """Waiting cannot mend it, so it is an error at once."""
-    with closing(adapter(client_id="lab", window=WINDOW, **guarded)) as broker:
-        deliveries = broker.deliveries(["#"], until=Event())
-        with pytest.raises(BrokerUnavailableError):
-            next(deliveries)
+    refused = pytest.raises(BrokerUnavailableError)
+    with closing(adapter(client_id="lab", window=WINDOW, **guarded)) as broker, refused:
+        list(broker.deliveries(["#"], until=Event()))
 
 
 def test_wrong_password_ends_a_publisher(guarded):

@@ -140,6 +140,7 @@ class PahoSubscriber:
     ) -> None:
         """Describe the session; nothing is connected yet."""
         self.host, self.port, self.window = host, port, window
+        self._most = max(1, window // 2)
         self._client = _client(client_id, clean=False, user=user, password=password, tls=tls)
         self._client.manual_ack_set(True)
         self._client.on_connect = self._on_connect
@@ -173,13 +174,13 @@ class PahoSubscriber:
                 raise BrokerUnavailableError(f"broker {self.host}:{self.port}", self._refused)
             batch = self._gather()
             caught_up = caught_up or not batch
-            if batch:
-                yield Delivery([_message(one) for _, one in batch], batch, not caught_up)
+            full = len(batch) >= self._most < self.window
+            yield Delivery([_message(one) for _, one in batch], batch, not caught_up, full)
 
     def _gather(self) -> list[tuple[int, MQTTMessage]]:
         batch: list[tuple[int, MQTTMessage]] = []
         end = time.monotonic() + GATHER_S
-        while len(batch) < self.window and (left := end - time.monotonic()) > 0:
+        while len(batch) < self._most and (left := end - time.monotonic()) > 0:
             try:
                 batch.append(self._arrived.get(timeout=left))
             except Empty:

@@ -7,6 +7,9 @@ from typing import Any
 
 from livinglab.ports import Delivery, Message
 
+IDLE_S = 0.25
+"""How long nothing comes before that is told. [s]"""
+
 
 class MemoryBroker:
     """One object that is both Broker and Publisher; its session outlives `reconnect`."""
@@ -63,15 +66,18 @@ class MemoryBroker:
         self.reconnect()
         while not until.is_set():
             with self._changed:
-                if not self._queue and not self._changed.wait(0.05):
-                    continue
-                room = self.window - len(self._in_flight)
-                batch = [self._queue.popleft() for _ in range(min(room, len(self._queue)))]
+                self._changed.wait_for(lambda: self._room() > 0, IDLE_S)
+                batch = [self._queue.popleft() for _ in range(self._room())]
                 self._in_flight.extend(batch)
                 token = (self._connection, batch)
                 backlog = bool(self._queue)
-            if batch:
-                yield Delivery(batch, token, backlog)
+            full = len(batch) >= max(1, self.window // 2) < self.window
+            yield Delivery(batch, token, backlog, full)
+
+    def _room(self) -> int:
+        """Count what may be handed over now: half the window at a time."""
+        room = self.window - len(self._in_flight)
+        return min(room, max(1, self.window // 2), len(self._queue))
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Forget a Delivery: see `ports.Broker`."""

@@ -73,7 +73,9 @@ class BulkSubscriber:
             filters_file: Remembers what was subscribed, so that it can be given up later.
         """
         self.host, self.port, self.client_id = host, port, client_id
-        self.window = min(window, MOST_MESSAGES)
+        self.window = min(window, 2 * MOST_MESSAGES)
+        self.most = max(1, self.window // 2)
+        """Messages of one Delivery: another is read while it is stored."""
         self._user, self._password, self._tls = user, password, tls
         self.keepalive_s = keepalive_s
         self._filters_file = filters_file
@@ -99,8 +101,7 @@ class BulkSubscriber:
                 until.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
                 pause = min(LONGEST_PAUSE_S, 2 * pause)
                 continue
-            if delivery is not None:
-                yield from self._within_window(delivery)
+            yield from self._cut(delivery)
 
     def _connect(self, filters: Sequence[str]) -> None:
         patience = min(CONNECT_PATIENCE_S, self.keepalive_s)
@@ -178,10 +179,10 @@ class BulkSubscriber:
         except (OSError, ValueError):
             return []
 
-    def _gather(self, until: Event) -> Delivery | None:
-        """Read until the window is full or a quarter of a second has passed since the first."""
+    def _gather(self, until: Event) -> Delivery:
+        """Read until enough is here or a quarter of a second has passed since the first."""
         messages: list[Message] = []
-        acknowledgements, seen, size = bytearray(), set[bytes](), 0
+        acknowledgements, seen, size, full = bytearray(), set[bytes](), 0, False
         deadline = time.monotonic() + STEP_S
         while True:
             data = self._receive(deadline - time.monotonic())
@@ -193,7 +194,7 @@ class BulkSubscriber:
                 size += len(data)
                 if first and messages:
                     deadline = now + STEP_S
-                if len(messages) >= self.window or size >= MOST_BYTES:
+                if full := len(messages) >= self.most or size >= MOST_BYTES:
                     break
             if now >= deadline:
                 if not data:
@@ -202,22 +203,22 @@ class BulkSubscriber:
             if until.is_set():
                 break
         self._stay_alive(now)
-        if not messages:
-            return None
-        return Delivery(messages, (self._connection, acknowledgements), not self._caught_up)
+        token = (self._connection, acknowledgements)
+        return Delivery(messages, token, not self._caught_up, full and self.most < self.window)
 
-    def _within_window(self, delivery: Delivery) -> Iterator[Delivery]:
-        """Divide what a broker sent beyond its window, as mosquitto 2.0 does after many PUBACKs."""
+    def _cut(self, delivery: Delivery) -> Iterator[Delivery]:
+        """Divide what came beyond the size of a Delivery."""
         messages = delivery.messages
-        if len(messages) <= self.window:
+        if len(messages) <= self.most:
             yield delivery
             return
         token: Any = delivery.token
         connection, acknowledgements = token
-        for at in range(0, len(messages), self.window):
-            part = messages[at : at + self.window]
+        for at in range(0, len(messages), self.most):
+            part = messages[at : at + self.most]
             end = packets.PUBACK_BYTES * sum(one.qos > 0 for one in part)
-            yield Delivery(part, (connection, acknowledgements[:end]), delivery.backlog)
+            own = (connection, acknowledgements[:end])
+            yield Delivery(part, own, delivery.backlog, delivery.full)
             del acknowledgements[:end]
 
     def _receive(self, patience: float) -> bytes:
@@ -272,7 +273,7 @@ class BulkSubscriber:
         """Send all PUBACKs of a Delivery at once; an earlier connection's are forgotten."""
         token: Any = delivery.token
         connection, acknowledgements = token
-        if connection != self._connection or self._socket is None:
+        if connection != self._connection or self._socket is None or not acknowledgements:
             return
         try:
             self._send(bytes(acknowledgements))
