@@ -29,6 +29,9 @@ MOST_MESSAGES = 50_000
 MOST_BYTES = 16 << 20
 STEP_S = 0.25
 """How soon the end is noticed, and how long a quiet day gathers. [s]"""
+FIRST_DELIVERY = 256
+"""Messages of the first Delivery of a connection, doubled with each: one that breaks again and
+again must bring something to its end before it does."""
 SEND_PATIENCE_S = 15.0
 CONNECT_PATIENCE_S = 10.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STABLE_S = 0.25, 30.0, 60.0
@@ -83,6 +86,7 @@ class BulkSubscriber:
         self._splitter = packets.Splitter()
         self._connection = 0
         self._caught_up = False
+        self._enough = 1
         self._sent_at = self._heard_at = self._connected_at = 0.0
         self._kicks: deque[float] = deque(maxlen=KICKS_A_MINUTE + 1)
         self._lost = False
@@ -125,6 +129,7 @@ class BulkSubscriber:
         self._socket, self._splitter = link, packets.Splitter()
         self._connection += 1
         self._caught_up = False
+        self._enough = min(FIRST_DELIVERY, self.most)
         self._early = early
         self._connected_at = self._heard_at = self._sent_at = time.monotonic()
         self._subscribe(filters)
@@ -194,7 +199,7 @@ class BulkSubscriber:
                 size += len(data)
                 if first and messages:
                     deadline = now + STEP_S
-                if full := len(messages) >= self.most or size >= MOST_BYTES:
+                if full := len(messages) >= self._enough or size >= MOST_BYTES:
                     break
             if now >= deadline:
                 if not data:
@@ -203,6 +208,8 @@ class BulkSubscriber:
             if until.is_set():
                 break
         self._stay_alive(now)
+        if full:
+            self._enough = min(2 * self._enough, self.most)
         token = (self._connection, acknowledgements)
         return Delivery(messages, token, not self._caught_up, full and self.most < self.window)
 
