@@ -9,6 +9,8 @@ from livinglab.wire import (
     iotagent,
     lab,
     lineprotocol,
+    ngsi,
+    organicity,
     santander,
     senml,
     sensorcommunity,
@@ -33,7 +35,9 @@ BY_BYTES: dict[str, Callable[[bytes, Mapping[str, str]], bool]] = {
 BY_DOCUMENT: dict[str, Callable[[object, Mapping[str, str]], bool]] = {
     "santander-traffic": santander.is_traffic,
     "santander-environment": santander.is_environment,
+    "organicity": organicity.is_organicity,
     "ttn": ttn.is_ttn,
+    "ngsi": ngsi.is_ngsi,
     "senml": senml.is_senml,
     "sensorthings": sensorthings.is_sensorthings,
     "lab": lab.is_lab,
@@ -86,6 +90,8 @@ DECODERS: dict[str, Decoder] = {
     "lab": lab.decode,
     "santander-environment": santander.decode_environment,
     "santander-traffic": santander.decode_traffic,
+    "organicity": organicity.decode,
+    "ngsi": ngsi.decode,
     "ultralight": ultralight.decode,
     "iotagent-json": iotagent.decode,
     "senml": senml.decode,
@@ -104,6 +110,8 @@ DECODERS: dict[str, Decoder] = {
 
 CHECKS: dict[str, Callable[[Route], None]] = {
     "lab": lab.check,
+    "organicity": organicity.check,
+    "ngsi": ngsi.check,
     "ultralight": ultralight.check,
     "iotagent-json": iotagent.check,
     "senml": senml.check,

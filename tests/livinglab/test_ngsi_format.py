@@ -1,0 +1,227 @@
+"""Format `ngsi`: one entity has many forms, and the forms contradict each other."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livinglab.config import read_settings
+from livinglab.domain.geometry import Point
+from livinglab.wire.ngsi import decode, is_ngsi
+from livinglab.wire.routes import Route
+from livinglab.wire.sinks import UNKNOWN_UNIT
+from tests.livinglab.hearing import Heard, refusal, survives
+
+ROUTE = Route(name="ngsi", filter="ngsi/#", format="ngsi", scheme="ngsi", timezone="Europe/Madrid")
+NOON_MS = 1_767_265_200_000  # 2026-01-01T11:00:00Z
+NOON = "2026-01-01T11:00:00Z"
+SAMPLES = read_settings().samples / "payloads" / "ngsi"
+
+KEY_VALUES = {
+    "id": "station-7",
+    "type": "AirQualityObserved",
+    "dateObserved": NOON,
+    "temperature": 12.5,
+    "no2": 41,
+    "location": {"type": "Point", "coordinates": [-3.71, 40.42]},
+}
+NORMALIZED = {
+    "id": "station-7",
+    "type": "AirQualityObserved",
+    "dateObserved": {"type": "DateTime", "value": NOON},
+    "temperature": {"type": "Number", "value": 12.5},
+    "no2": {"type": "Number", "value": 41, "metadata": {"unitCode": {"value": "GQ"}}},
+    "location": {"type": "geo:json", "value": {"type": "Point", "coordinates": [-3.71, 40.42]}},
+}
+LINKED = {
+    "id": "station-7",
+    "type": "AirQualityObserved",
+    "dateObserved": {"type": "Property", "value": {"@type": "DateTime", "@value": NOON}},
+    "temperature": {"type": "Property", "value": 12.5, "observedAt": "2026-01-01T10:59:00Z"},
+    "no2": {"type": "Property", "value": 41, "unitCode": "GQ"},
+    "location": {
+        "type": "GeoProperty",
+        "value": {"type": "Point", "coordinates": [-3.71, 40.42]},
+    },
+    "refDevice": {"type": "Relationship", "object": "urn:ngsi-ld:Device:1"},
+    "@context": ["https://nowhere.example/context.jsonld"],
+}
+
+
+def heard(told: Any, route: Route = ROUTE) -> Heard:
+    found = Heard()
+    decode(orjson.dumps(told), {}, route, found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("form", "unit", "at"),
+    [(KEY_VALUES, UNKNOWN_UNIT, 0), (NORMALIZED, "GQ", 0), (LINKED, "GQ", 60_000)],
+    ids=["key-values", "normalized", "linked data"],
+)
+def test_every_form_tells_the_same(form, unit, at):
+    """Only the unit of a gas depends on it: key-values leave it out. Nothing is fetched."""
+    found = heard(form)
+
+    assert [("temperature", 12.5, "Cel"), ("no2", 41.0, unit)] == found.all(
+        "property", "value", "unit"
+    )
+    assert [NOON_MS - at, NOON_MS] == found.all("time")
+    assert {"station-7"} == set(found.all("thing"))
+    assert [Point(-3.71, 40.42)] * 2 == found.all("point")
+    assert [] == found.rejects
+
+
+def test_a_notification_holds_many_entities():
+    """Orion sends them so; one without id costs no other."""
+    found = heard(
+        {"subscriptionId": "1", "data": [KEY_VALUES, {"type": "X", "no2": 1}, NORMALIZED]}
+    )
+
+    assert 4 == len(found.readings)
+    assert [("no_identity", "data[1].id")] == found.rejects
+
+
+def test_an_id_that_names_the_observation_is_cut():
+    """Else each hour would introduce another Thing."""
+    local = "2025-03-15T10:00:00"
+    found = heard(KEY_VALUES | {"id": f"Town-17-{local}", "dateObserved": local})
+
+    assert {"Town-17"} == set(found.all("thing"))
+
+
+def test_a_time_without_zone_takes_the_routes():
+    """Never the server's; without one in the route it is refused, and costs all that it dates."""
+    local = KEY_VALUES | {"dateObserved": "2026-01-01T12:00:00"}
+    nowhere = Route(name="n", filter="#", format="ngsi", scheme="ngsi")
+
+    assert {NOON_MS} == set(heard(local).all("time"))
+    assert [("no_timezone", "dateObserved")] == heard(local, nowhere).rejects
+    assert 2 == heard(local, nowhere).lost
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"dateObserved": "2026-01-01T12:00:00/2026-01-01T12:05:00"},
+        {
+            "dateObserved": "2025-01-01T12:00:00/2025-01-01T12:05:00",
+            "dateObservedFrom": NOON,
+            "dateObservedTo": "2026-01-01T11:05:00Z",
+        },
+    ],
+    ids=["one text", "from and to win"],
+)
+def test_an_interval_counts_from_its_start(told):
+    """Five minutes, stored at the first; where both are told, the one with a zone wins."""
+    found = heard({"id": "lane", "type": "TrafficFlowObserved", "occupancy": 0.4} | told)
+
+    assert [(NOON_MS, 300.0, 0.4, "1")] == found.all("time", "interval_s", "value", "unit")
+
+
+def test_a_line_is_known_by_its_middle_corner():
+    """A road needs one Place; an area is nowhere in particular."""
+    line = {"type": "LineString", "coordinates": [[-4.7, 41.6], [-4.6, 41.7], [-4.5, 41.8]]}
+    area = {"type": "Polygon", "coordinates": [[[-4.7, 41.6], [-4.6, 41.7], [-4.7, 41.6]]]}
+
+    assert {Point(-4.6, 41.7)} == set(heard(KEY_VALUES | {"location": line}).all("point"))
+    assert {None} == set(heard(KEY_VALUES | {"location": area}).all("point"))
+
+
+def test_a_geo_point_is_latitude_first():
+    """NGSI-v2 writes "lat,lon"; a bad position costs no Reading."""
+    place = {"type": "geo:point", "value": "40.42, -3.71"}
+    nowhere = {"type": "geo:point", "value": "440.42, -3.71"}
+
+    assert {Point(-3.71, 40.42)} == set(heard(NORMALIZED | {"location": place}).all("point"))
+    found = heard(NORMALIZED | {"location": nowhere})
+    assert ([("bad_position", "location")], 0, 2) == (
+        found.rejects,
+        found.lost,
+        len(found.readings),
+    )
+
+
+def test_what_is_no_measurement_and_what_nobody_knows():
+    """Descriptions are passed over, a number that nobody knows is visible, a switch is none."""
+    told = {"reliability": 0.9, "laneId": 1, "source": "x", "pm4": 33, "precipitation": False}
+    found = heard(KEY_VALUES | told)
+
+    assert {"reliability", "laneId", "source"} == {path for _, path in found.ignored}
+    assert [("unknown_property", "pm4"), ("bad_number", "precipitation")] == found.rejects
+    assert 2 == len(found.readings)
+
+
+def test_names_of_the_route_map_what_nobody_knows():
+    """Whoever runs the station knows what it means."""
+    route = Route(
+        name="n", filter="#", format="ngsi", scheme="ngsi", options={"names": {"pm4": "pm10"}}
+    )
+
+    assert "pm10" in heard(KEY_VALUES | {"pm4": 33}, route).all("property")
+
+
+def test_several_instances_of_an_attribute_are_channels():
+    """NGSI-LD tells two sensors of a kind by data set."""
+    twice = [
+        {"type": "Property", "value": 1, "datasetId": "urn:ngsi-ld:Dataset:north"},
+        {"type": "Property", "value": 2, "datasetId": "urn:ngsi-ld:Dataset:south"},
+    ]
+    found = heard(LINKED | {"no2": twice, "temperature": {"type": "Property", "value": 3}})
+
+    assert [("", 3.0), ("north", 1.0), ("south", 2.0)] == sorted(found.all("channel", "value"))
+
+
+def test_what_is_no_entity():
+    """Numbers are none; lists of lists neither."""
+    assert "bad_shape" == refusal(lambda: heard(7))
+    assert [("bad_shape", "[0]")] == heard([[1]]).rejects
+    assert is_ngsi(KEY_VALUES, {})
+    assert not is_ngsi({"id": "x", "type": "y"}, {})
+    assert not is_ngsi([], {})
+
+
+@pytest.mark.skipif(not SAMPLES.exists(), reason=f"{SAMPLES} is not on this machine")
+@pytest.mark.parametrize(
+    ("name", "readings", "rejects"),
+    [
+        ("AirQualityObserved/example.json", 11, 4),
+        ("AirQualityObserved/example-normalized.json", 10, 5),
+        ("AirQualityObserved/example.jsonld", 10, 0),
+        ("AirQualityObserved/example-normalized.jsonld", 11, 4),
+        ("TrafficFlowObserved/example.json", 3, 0),
+        ("TrafficFlowObserved/example-normalized.json", 3, 0),
+        ("TrafficFlowObserved/example.jsonld", 3, 0),
+        ("TrafficFlowObserved/example-normalized.jsonld", 3, 0),
+    ],
+)
+def test_published_examples(name, readings, rejects):
+    """The twins disagree (co2 for no2, three wind directions); each is read as it stands."""
+    found = Heard()
+    decode(Path(SAMPLES / name).read_bytes(), {}, ROUTE, found)
+
+    assert (readings, rejects) == (len(found.readings), len(found.rejects))
+    assert all(one["interval_s"] in {None, 300.0} for one in found.readings)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=6) | st.just(NOON),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from([*KEY_VALUES, "value", "data", "metadata", "unitCode", "observedAt"]),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(ANYTHING)
+def test_anything_is_read_or_refused(told: object):
+    """Whatever stands in JSON: Readings, refusals, or one refusal of the whole."""
+    survives(decode, orjson.dumps(told), {}, ROUTE)
