@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from livinglab.domain.geometry import Point
 from livinglab.domain.readings import (
     EPOCH,
-    NO_TEST,
     Appended,
     Flag,
     Outcome,
@@ -23,6 +22,7 @@ from livinglab.domain.readings import (
     Test,
 )
 
+T = TypeVar("T")
 Booleans = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -106,13 +106,12 @@ class Columns:
 
     def readings(self) -> list[Reading]:
         """Return the rows as objects, for the edges."""
-        flags, tests = [_FLAGS[flag] for flag in self.flag.tolist()], self.tests.tolist()
         columns = (
             self.datastream.tolist(),
             moments(self.time),
             self.result.tolist(),
-            flags,
-            [_TESTS[bits] for bits in tests] if any(tests) else [NO_TEST] * len(tests),
+            _named(self.flag, _FLAGS),
+            _named(self.tests, _TESTS),
             _numbers(self.raw),
             [None if place is None else int(place) for place in _numbers(self.place)],
             self._points(),
@@ -129,6 +128,13 @@ class Columns:
 
 _FLAGS = {int(flag): flag for flag in Flag}
 _TESTS = {bits: Test(bits) for bits in range(2 * max(Test))}
+
+
+def _named(column: npt.NDArray[Any], names: Mapping[int, T]) -> list[T]:
+    """Return a column of codes as what they stand for; mostly all are equal."""
+    if len(column) and (column == column[0]).all():
+        return [names[int(column[0])]] * len(column)
+    return [names[code] for code in column.tolist()]
 
 
 def moments(times: Integers) -> list[datetime]:
