@@ -1,9 +1,10 @@
-"""Nightly work: roll-ups, and months that ended laid down in order."""
+"""Nightly work: flags, what there is to learn, roll-ups, and months laid down in order."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
+from functools import partial
 from threading import Event
 
 import structlog
@@ -11,18 +12,41 @@ import structlog
 from livinglab.bootstrap import SEALED, Lab
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.errors import LabError
+from livinglab.services.checking import VERSION
 from livinglab.services.exporting import name_datastreams
+from livinglab.services.learning import learn_intervals
+from livinglab.services.rechecking import note_version, recheck_due, redo_version
 
 log = structlog.get_logger()
 
 EVERY_S = 3_600.0
-"""How often roll-ups are brought up to date. [s]"""
+"""How often flags and roll-ups are brought up to date. [s]"""
 LATE = timedelta(days=2)
 """A month is laid down only so long after its end: late data are normal."""
 
 
+def look_after(lab: Lab, *, everything: bool = True) -> None:
+    """Learn intervals, judge what changed, and tidy; it may be done at any time.
+
+    Args:
+        lab: Whose Readings.
+        everything: Also learn intervals again that were learned before.
+
+    Raises:
+        StoreUnavailableError: What is left is done next time.
+    """
+    learned = learn_intervals(lab.civic, lab.readings, again=everything)
+    changed = recheck_due(lab.civic, lab.readings, lab.clock.now())
+    left = redo_version(lab.civic, lab.readings)
+    if learned or changed or left:
+        log.info("quality_reviewed", intervals=len(learned), flags=changed, to_judge_anew=left)
+    tidy(lab)
+
+
 def tidy(lab: Lab) -> None:
-    """Bring roll-ups up to date and lay down the months that ended; it may be done at any time.
+    """Bring roll-ups up to date, lay down the months that ended, and drop what is not kept.
+
+    It may be done at any time.
 
     Raises:
         StoreUnavailableError: It is done again next time.
@@ -35,20 +59,25 @@ def tidy(lab: Lab) -> None:
     }
     until = (lab.clock.now() - LATE).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     lab.readings.tidy(aggregations, until)
+    if since := lab.city.keeps_since(lab.clock.now()):
+        gone = lab.readings.forget(since)
+        if gone:
+            log.info("readings_forgotten", before=since.isoformat(), n=gone)
     name_datastreams(lab.settings.data / SEALED, datastreams)
 
 
 @contextmanager
 def tidying(lab: Lab) -> Iterator[None]:
-    """Tidy every hour for as long as the context lasts."""
+    """Look after Readings every hour for as long as the context lasts; once a day, whole."""
     stop = Event()
 
     def run() -> None:
+        _try(partial(_note_version, lab))
+        done: date | None = None
         while not stop.wait(EVERY_S):
-            try:
-                tidy(lab)
-            except LabError as error:
-                log.warning("tidying_put_off", problem=str(error))
+            today = lab.clock.now().date()
+            if _try(partial(look_after, lab, everything=today != done)):
+                done = today
 
     with ThreadPoolExecutor(1, thread_name_prefix="nightly") as threads:
         running = threads.submit(run)
@@ -57,3 +86,19 @@ def tidying(lab: Lab) -> Iterator[None]:
         finally:
             stop.set()
             running.result()
+
+
+def _note_version(lab: Lab) -> None:
+    with lab.work() as work:
+        if note_version(work, lab.clock.now()):
+            log.info("quality_version_noted", version=VERSION)
+
+
+def _try(work: Callable[[], None]) -> bool:
+    """Do something that can be done later; tell whether it was done."""
+    try:
+        work()
+    except LabError as error:
+        log.warning("tidying_put_off", problem=str(error))
+        return False
+    return True

@@ -94,7 +94,7 @@ class Pipeline:
         recorder = self.recorder
         intake = self._insist(lambda: recorder.decode(delivery.messages, backlog=delivery.backlog))
         self._insist(lambda: recorder.register(intake))
-        recorder.check(intake)
+        recorder.check(intake, live=not delivery.backlog)
         self._finish()
         self.pulse.batch_since = self.pulse.batch_since or time.monotonic()
         self._pending = _Pending(delivery, intake, self._storing.submit(self._store, intake))

@@ -14,6 +14,7 @@ from livinglab.domain.geometry import Box
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
 from livinglab.domain.observations import Observation, PlaceLink, Status, StatusEvent
 from livinglab.domain.places import Place, Zone
+from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import (
     Aggregation,
     Appended,
@@ -53,6 +54,19 @@ class ReadingStore(Protocol):
 
         Raises:
             StoreUnavailableError: Within 25 s at the latest; the same batch may be appended again.
+        """
+        ...
+
+    def reflag(self, judged: ReadingBatch) -> int:
+        """Give stored rows the flags and tests of a batch, durably, and count those that changed.
+
+        A row is changed only where the stored result is still the one that was judged; where it
+        differs or nothing is stored, nothing happens, and so a missing row stays missing. Nothing
+        but flag and tests ever changes. The days of changed rows are rolled up again like those of
+        appended ones. Each key comes once in a batch. All of it or nothing.
+
+        Raises:
+            StoreUnavailableError: Nothing is certain; the same batch may be judged again.
         """
         ...
 
@@ -357,6 +371,52 @@ class Conflicts(Protocol):
         ...
 
 
+class Quality(Protocol):
+    """What checking remembers: days to check again, skews, and which tests were in force."""
+
+    def mark(self, marks: Sequence[Mark]) -> None:
+        """Note days of Datastreams; one that is noted already is as new as the newest mark.
+
+        Each (Datastream, day) comes once. ``soon`` stays until the day was seen.
+        """
+        ...
+
+    def due(self, ripe_ms: int, *, limit: int = 1_000) -> list[Mark]:
+        """List marks no younger than an instant, and those to be seen soon; by Datastream, day."""
+        ...
+
+    def seen(self, marks: Sequence[Mark], ripe_ms: int) -> None:
+        """Drop marks that were due and are ripe; of others only ``soon`` is over.
+
+        A mark that was made anew since it was listed stays as it is.
+        """
+        ...
+
+    def note_skews(self, skews: Sequence[Skew]) -> None:
+        """Keep the last Skew of each Datastream; each comes once."""
+        ...
+
+    def skews(self, datastreams: Iterable[int]) -> list[Skew]:
+        """Return the Skews of Datastreams that have one, by number."""
+        ...
+
+    def versions(self) -> list[QualityVersion]:
+        """List which tests were in force since when, oldest first."""
+        ...
+
+    def add_version(self, version: QualityVersion) -> None:
+        """Append to the history."""
+        ...
+
+    def judged(self) -> dict[int, int]:
+        """Return the version by which all Readings of a Datastream were judged at least."""
+        ...
+
+    def note_judged(self, datastream: int, version: int) -> None:
+        """Keep that version."""
+        ...
+
+
 class Keys(Protocol):
     """Access keys, by hash."""
 
@@ -393,6 +453,7 @@ class UnitOfWork(Protocol):
     receive_log: ReceiveLog
     aliases: Aliases
     conflicts: Conflicts
+    quality: Quality
     keys: Keys
 
 

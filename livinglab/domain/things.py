@@ -98,6 +98,8 @@ class Datastream:
     """What the source calls its unit."""
     interval_s: float | None = None
     """How often a Reading is expected; None until it is set or learned. [s]"""
+    interval_learned: bool = False
+    """Whether `interval_s` is what the lab observed; else somebody set it, and it stays."""
     number: int | None = None
     """Given by the store; never reused, never public."""
 

@@ -25,7 +25,7 @@ from livinglab.domain.readings import (
 )
 from livinglab.errors import StoreUnavailableError
 from livinglab.ports import CivicStore, Clock, Message, ReadingStore, UnitOfWork
-from livinglab.services.checking import check
+from livinglab.services.checking import Recent, check
 from livinglab.services.gathering import (
     TOPICS_KNOWN,
     Aliases,
@@ -91,6 +91,8 @@ class Recorder:
         self.civic = civic
         self.clock = clock
         self.quarantine_cap = quarantine_cap
+        self.recent = Recent()
+        """What Datastreams last said, for the tests that take neighbours."""
         self.spots: dict[tuple[str, str], tuple[int, Point]] = {}
         """Where moving Things last said they were, and when. [ms]"""
         self.dropped_by_broker = 0
@@ -377,10 +379,15 @@ class Recorder:
             _take_out(out, intake)
         intake.waiting = {}
 
-    def check(self, intake: Intake) -> None:
-        """Flag the rows, batch after batch in order of arrival."""
-        if len(intake.batch):
-            check(intake.batch, self.registry.ranges)
+    def check(self, intake: Intake, *, live: bool = False) -> None:
+        """Flag the rows, batch after batch in order of arrival.
+
+        Args:
+            intake: What was decoded and registered.
+            live: Whether its messages came as soon as they could: no backlog, no history.
+        """
+        now_ms = to_ms(self.clock.now())
+        check(intake.batch, self.registry.ranges, self.recent, now_ms=now_ms, live=live)
 
     def store(self, intake: Intake) -> Appended:
         """Make the batch durable; from any thread, one batch after the other.
@@ -404,12 +411,18 @@ class Recorder:
             for route, tally in _with_outcomes(intake, appended).items()
         ]
         refused = [*intake.refused, *self._refused_rows(intake, appended)]
+        now_ms = to_ms(self.clock.now())
+        marks, skews = self.recent.marks(now_ms), self.recent.skews(now_ms)
         with self.civic.work() as work:
+            work.quality.mark(marks)
+            work.quality.note_skews(skews)
             if refused:
                 self._keep_refused(refused, work)
             if appended.replacements:
                 work.conflicts.keep(appended.replacements, now)
             work.ledger.add(lines)
+        self.recent.marked(marks)
+        self.recent.told(skews)
 
     def _refused_rows(self, intake: Intake, appended: Appended) -> list[Quarantined]:
         """Describe the rows that the store will never take, by their messages."""

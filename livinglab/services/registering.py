@@ -101,7 +101,7 @@ class Registry:
             series = (external_id, one.observed_property, one.channel)
             number = _number(one)
             numbers.setdefault(scheme, {})[series] = number
-            ranges.put(number, OBSERVED_PROPERTIES[one.observed_property])
+            ranges.put(number, OBSERVED_PROPERTIES[one.observed_property], one.interval_s)
         for scheme, held in self.numbers.items():  # whoever holds the inner dict keeps seeing truth
             held.clear()
             held.update(numbers.pop(scheme, {}))

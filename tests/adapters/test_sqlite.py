@@ -185,13 +185,13 @@ def test_migrations_make_what_the_tables_say(store):
 
 
 def _schema(execute) -> dict[str, set[str]]:
-    """Read each table's or index's parts, in whatever order they were written."""
+    """Read each table's or index's parts, in whatever order and on whatever lines they stand."""
     rows = execute(
         "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
         " AND name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
     )
     return {
-        name: {re.sub(r"\s+", " ", line).strip(" ,") for line in sql.splitlines()}
+        name: {re.sub(r"\s+", " ", part).strip(" ,") for part in re.split(r"\n|, ", sql)}
         for name, sql in rows
     }
 

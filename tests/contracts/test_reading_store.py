@@ -615,3 +615,97 @@ def test_any_history_equals_the_model(opened: Opener, steps):
             latest = {datastream: rows[-1]} if rows else {}
             assert alike(latest, store.latest([datastream]))
         assert len(model.rows) == store.count()
+
+
+def test_flags_may_change_and_nothing_else(store):
+    """A later judgement takes the place of the first; result, raw number and spot stay."""
+    batch = ReadingBatch()
+    batch.add(1, START_MS, 18.9, raw=66.02, flag=Flag.GOOD)
+    batch.add(1, START_MS + 60_000, 99.0, flag=Flag.SUSPECT, tests=Test.RATE)
+    batch.spots[0] = Spot(12, Point(-3.81, 43.46))
+    store.append(batch)
+    [first, second] = store.between(1, ALWAYS)
+    judged = batch_of((1, 0, 18.9), flag=Flag.SUSPECT, tests=Test.SPIKE)
+    judged.add(1, START_MS + 60_000, 99.0, flag=Flag.GOOD)
+
+    changed = store.reflag(judged)
+
+    second = second._replace(flag=Flag.GOOD, tests=NO_TEST)
+    assert 2 == changed
+    assert [
+        first._replace(flag=Flag.SUSPECT, tests=Test.SPIKE),
+        second,
+    ] == store.between(1, ALWAYS)
+    assert {1: second} == store.latest([1])
+    assert {1: {Flag.SUSPECT: 1, Flag.GOOD: 1}} == store.flags()
+    assert 2 == store.count()
+
+
+def test_what_was_judged_is_what_is_stored_or_nothing_happens(store):
+    """A result that changed meanwhile keeps its flag; what is missing or unknown is no concern."""
+    store.append(batch_of((1, 0, 1.0), (1, 1, NAN)))
+    store.append(batch_of((1, 0, 2.0)))
+    before = store.between(1, ALWAYS)
+
+    changed = store.reflag(
+        batch_of((1, 0, 1.0), (1, 1, NAN), (1, 2, 3.0), (9, 0, 1.0), flag=Flag.FAIL)
+    )
+
+    assert 0 == changed
+    assert alike(before, store.between(1, ALWAYS))
+    assert 2 == store.count()
+
+
+def test_the_same_judgement_changes_nothing(store):
+    """Only what differs is written, so whoever judges everything again costs nothing."""
+    store.append(batch_of((1, 0, 1.0), (1, 1, 2.0)))
+
+    assert 0 == store.reflag(ReadingBatch())
+    assert 0 == store.reflag(batch_of((1, 0, 1.0)))
+    assert 1 == store.reflag(batch_of((1, 1, 2.0), flag=Flag.SUSPECT, tests=Test.FLAT))
+    assert 0 == store.reflag(batch_of((1, 1, 2.0), flag=Flag.SUSPECT, tests=Test.FLAT))
+
+
+def test_means_follow_the_flags(store):
+    """What became suspect leaves the mean of its hour, though rolled up and at rest before."""
+    store.append(batch_of((1, 0, 1.0), (1, 1, 100.0), (1, 2, 3.0)))
+    store.tidy(AGGREGATIONS, START + timedelta(days=62))
+    store.reflag(batch_of((1, 1, 100.0), flag=Flag.SUSPECT, tests=Test.SPIKE))
+
+    suspected = store.every(1, between(0, 60), HOUR, Aggregation.MEAN)
+    store.tidy(AGGREGATIONS, START + timedelta(days=62))
+    at_rest = store.every(1, between(0, 60), HOUR, Aggregation.MEAN)
+    store.reflag(batch_of((1, 1, 100.0)))
+    cleared = store.every(1, between(0, 60), HOUR, Aggregation.MEAN)
+
+    assert [Bucket(START, 2, 2.0, 1.0, 3.0, suspect=1)] == suspected == at_rest
+    assert [(3, 0)] == [(bucket.n, bucket.suspect) for bucket in cleared]
+
+
+def test_a_later_word_still_wins_after_a_judgement(store):
+    """A row that was judged again is known like any other: repeated, or replaced."""
+    store.append(batch_of((1, 0, 1.0), (1, 1, 2.0)))
+    store.reflag(batch_of((1, 0, 1.0), flag=Flag.SUSPECT, tests=Test.SPIKE))
+
+    told = store.append(batch_of((1, 0, 1.0), (1, 1, 5.0)))
+
+    assert bytes([DUPLICATE, REPLACED]) == told.outcomes
+    assert [Flag.SUSPECT, Flag.SUSPECT] == [one.flag for one in store.between(1, ALWAYS)]
+    assert 2 == store.count()
+
+
+def test_judgements_survive_a_restart(tmp_path):
+    """They are durable on return, like Readings."""
+    file = tmp_path / "readings.duckdb"
+    with closing(DuckDBReadingStore(file)) as store:
+        store.append(batch_of((1, 0, 1.0), (1, 1, 2.0)))
+        store.tidy(AGGREGATIONS, START + timedelta(days=62))
+        store.reflag(batch_of((1, 1, 2.0), flag=Flag.SUSPECT, tests=Test.SPIKE))
+    with closing(DuckDBReadingStore(file)) as store:
+        [_, judged] = store.between(1, ALWAYS)
+        latest = store.latest([1])
+        count = store.count()
+
+    assert (Flag.SUSPECT, Test.SPIKE) == (judged.flag, judged.tests)
+    assert {1: judged} == latest
+    assert 2 == count

@@ -25,6 +25,7 @@ from livinglab.domain.observations import (
     Visibility,
 )
 from livinglab.domain.places import JoinMethod, Place, Zone, ZoneKind
+from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing, ThingState
 from livinglab.errors import ConflictError
@@ -647,3 +648,120 @@ def test_a_reader_keeps_what_it_saw_first(store):
         after = [one.key for one in reading.places.all()]
 
     assert ["square"] == before == after
+
+
+def two_datastreams(store) -> tuple[int, int]:
+    """Register two Datastreams, and return their numbers."""
+    several = [
+        Datastream(thing="lab:post", observed_property=one, introduced_at=NOW)
+        for one in ("temperature", "pm25")
+    ]
+    with store.work() as work:
+        work.things.add([a_thing()])
+        work.things.add_datastreams(several)
+    return several[0].number or 0, several[1].number or 0
+
+
+def test_marks_are_due_once_they_are_ripe(store):
+    """A day that goes on receiving waits; one with a flag to get is seen soon."""
+    one, other = two_datastreams(store)
+    with store.work() as work:
+        work.quality.mark([Mark(other, 20_000, at=100), Mark(one, 20_001, at=100)])
+        work.quality.mark([Mark(one, 20_000, at=300), Mark(other, 19_999, soon=True, at=300)])
+        work.quality.mark([])
+
+    with store.work(write=False) as work:
+        due = work.quality.due(200)
+        first = work.quality.due(200, limit=1)
+
+    assert [
+        Mark(one, 20_001, at=100),
+        Mark(other, 19_999, soon=True, at=300),
+        Mark(other, 20_000, at=100),
+    ] == due
+    assert due[:1] == first
+
+
+def test_a_mark_is_as_new_as_the_newest(store):
+    """Marking again neither makes a mark older nor forgets that it was urgent."""
+    one, _ = two_datastreams(store)
+    with store.work() as work:
+        work.quality.mark([Mark(one, 20_000, soon=True, at=300)])
+        work.quality.mark([Mark(one, 20_000, at=200)])
+
+    with store.work(write=False) as work:
+        assert [Mark(one, 20_000, soon=True, at=300)] == work.quality.due(0)
+
+
+def test_what_was_seen_is_due_no_more(store):
+    """Ripe marks go, young ones are no longer urgent, and what was marked meanwhile stays."""
+    one, other = two_datastreams(store)
+    with store.work() as work:
+        work.quality.mark([Mark(one, 1, at=100), Mark(one, 2, soon=True, at=300)])
+        work.quality.mark([Mark(other, 1, at=100)])
+    with store.work(write=False) as work:
+        due = work.quality.due(200)
+    with store.work() as work:
+        work.quality.mark([Mark(other, 1, at=150)])
+        work.quality.seen(due, 200)
+
+    with store.work(write=False) as work:
+        assert [Mark(other, 1, at=150)] == work.quality.due(200)
+        assert [Mark(one, 2, at=300), Mark(other, 1, at=150)] == work.quality.due(300)
+
+
+def test_the_last_skew_is_kept(store):
+    """A clock that was set right is no longer told as late."""
+    one, other = two_datastreams(store)
+    with store.work() as work:
+        work.quality.note_skews([Skew(one, 3_600.0, 8, 100), Skew(other, 0.5, 16, 100)])
+        work.quality.note_skews([Skew(one, 1.25, 16, 200)])
+        work.quality.note_skews([])
+
+    with store.work(write=False) as work:
+        assert [Skew(one, 1.25, 16, 200), Skew(other, 0.5, 16, 100)] == work.quality.skews(
+            [other, one, 99]
+        )
+
+
+def test_versions_of_the_tests_are_dated(store):
+    """Which parameters were in force when, oldest first, and by which a Datastream was judged."""
+    one, other = two_datastreams(store)
+    first = QualityVersion(version=2, since=NOW, parameters={"pm25": {"spike": 400.0}})
+    second = QualityVersion(version=3, since=NOW + timedelta(days=1), parameters={"pm25": None})
+    with store.work() as work:
+        work.quality.add_version(first)
+        work.quality.note_judged(one, 2)
+    with store.work() as work:
+        work.quality.add_version(second)
+        work.quality.note_judged(one, 3)
+        work.quality.note_judged(other, 2)
+
+    with store.work(write=False) as work:
+        assert [first, second] == work.quality.versions()
+        assert {one: 3, other: 2} == work.quality.judged()
+
+
+def test_what_checking_remembers_belongs_to_a_datastream(store):
+    """Nothing is remembered of a Datastream that does not exist: the whole work fails."""
+    with pytest.raises(ConflictError), store.work() as work:
+        work.quality.mark([Mark(99, 1, at=1)])
+
+    with store.work(write=False) as work:
+        assert [] == work.quality.due(10)
+
+
+def test_an_interval_says_whether_it_was_learned(store):
+    """What the city set is told from what the lab observed; noting it moves the registry."""
+    one, _ = two_datastreams(store)
+    with store.work() as work:
+        before = work.things.version()
+        first, _ = work.things.datastreams()
+        first.interval_s, first.interval_learned = 60.0, True
+
+    with store.work(write=False) as work:
+        [learned, untouched] = work.things.datastreams()
+        version = work.things.version()
+    assert (one, 60.0, True) == (learned.number, learned.interval_s, learned.interval_learned)
+    assert (None, False) == (untouched.interval_s, untouched.interval_learned)
+    assert version > before

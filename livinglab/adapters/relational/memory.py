@@ -27,6 +27,7 @@ from livinglab.domain.observations import (
     Visibility,
 )
 from livinglab.domain.places import Place, Zone
+from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.errors import ConflictError, StoreUnavailableError
@@ -135,6 +136,16 @@ class _Table(Generic[E]):
 
 
 @dataclass(frozen=True, slots=True)
+class _Checked:
+    """What checking remembers; nobody changes it."""
+
+    marks: Mapping[tuple[int, int], Mark] = field(default_factory=dict)
+    skews: Mapping[int, Skew] = field(default_factory=dict)
+    versions: tuple[QualityVersion, ...] = ()
+    judged: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class _State:
     """All that is committed; nobody changes it."""
 
@@ -146,6 +157,7 @@ class _State:
     arrivals: Mapping[tuple[bytes, str], int] = field(default_factory=dict)
     conflicts: tuple[tuple[Replacement, datetime], ...] = ()
     aliases: Mapping[tuple[str, str], Mapping[int, str]] = field(default_factory=dict)
+    checked: _Checked = field(default_factory=_Checked)
 
 
 class _Rows(Generic[E]):
@@ -585,6 +597,64 @@ class _Conflicts:
         return len(self.lost)
 
 
+class _Quality:
+    def __init__(self, checked: _Checked, datastreams: _Rows[Datastream]) -> None:
+        self.checked = checked
+        self._datastreams = datastreams
+
+    def mark(self, marks: Sequence[Mark]) -> None:
+        self._require(one.datastream for one in marks)
+        held = dict(self.checked.marks)
+        for one in marks:
+            known = held.get((one.datastream, one.day), one)
+            held[one.datastream, one.day] = one._replace(
+                soon=one.soon or known.soon, at=max(one.at, known.at)
+            )
+        self.checked = replace(self.checked, marks=held)
+
+    def due(self, ripe_ms: int, *, limit: int = 1_000) -> list[Mark]:
+        held = self.checked.marks.values()
+        return sorted(one for one in held if one.soon or one.at <= ripe_ms)[:limit]
+
+    def seen(self, marks: Sequence[Mark], ripe_ms: int) -> None:
+        held = dict(self.checked.marks)
+        for one in marks:
+            key = (one.datastream, one.day)
+            if key in held and held[key].at == one.at:
+                if one.at <= ripe_ms:
+                    del held[key]
+                else:
+                    held[key] = held[key]._replace(soon=False)
+        self.checked = replace(self.checked, marks=held)
+
+    def note_skews(self, skews: Sequence[Skew]) -> None:
+        self._require(one.datastream for one in skews)
+        last = {one.datastream: one for one in skews}
+        self.checked = replace(self.checked, skews={**self.checked.skews, **last})
+
+    def skews(self, datastreams: Iterable[int]) -> list[Skew]:
+        held = self.checked.skews
+        return [held[number] for number in sorted(set(datastreams)) if number in held]
+
+    def versions(self) -> list[QualityVersion]:
+        return list(self.checked.versions)
+
+    def add_version(self, version: QualityVersion) -> None:
+        self.checked = replace(self.checked, versions=(*self.checked.versions, version))
+
+    def judged(self) -> dict[int, int]:
+        return dict(self.checked.judged)
+
+    def note_judged(self, datastream: int, version: int) -> None:
+        self._require([datastream])
+        self.checked = replace(self.checked, judged={**self.checked.judged, datastream: version})
+
+    def _require(self, datastreams: Iterable[int]) -> None:
+        for number in datastreams:
+            if self._datastreams.number(("number", number)) is None:
+                raise ConflictError(f"there is no Datastream {number} to remember anything of")
+
+
 class _Keys:
     def __init__(self, rows: _Rows[ApiKey]) -> None:
         self._rows = rows
@@ -628,10 +698,12 @@ class _Work:
         self._receive_log = _ReceiveLog(state.arrivals)
         self._conflicts = _Conflicts(state.conflicts, datastreams)
         self._aliases = _Aliases(state.aliases)
+        self._quality = _Quality(state.checked, datastreams)
         self.ledger: ports.Ledger = self._ledger
         self.receive_log: ports.ReceiveLog = self._receive_log
         self.conflicts: ports.Conflicts = self._conflicts
         self.aliases: ports.Aliases = self._aliases
+        self.quality: ports.Quality = self._quality
 
     def _of(self, kind: _Kind[E]) -> _Rows[E]:
         return cast("_Rows[E]", self._rows[kind.name])
@@ -652,6 +724,7 @@ class _Work:
             self._receive_log.arrivals,
             self._conflicts.lost,
             self._aliases.known,
+            self._quality.checked,
         )
 
     def undo(self) -> None:

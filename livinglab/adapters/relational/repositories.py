@@ -8,7 +8,18 @@ from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import FromClause, Table, UniqueConstraint, case, func, insert, inspect, select
+from sqlalchemy import (
+    FromClause,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    case,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, make_transient
@@ -27,6 +38,7 @@ from livinglab.domain.observations import (
     Visibility,
 )
 from livinglab.domain.places import Place, Zone
+from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.errors import ConflictError
@@ -511,6 +523,109 @@ class SqlConflicts:
     def count(self) -> int:
         asked = select(func.count()).select_from(tables.conflict)
         return self._session.execute(asked).scalar_one()
+
+
+class SqlQuality:
+    """See `ports.Quality`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def mark(self, marks: Sequence[Mark]) -> None:
+        if not marks:
+            return
+        rows, new = tables.recheck.c, upsert(self._session, tables.recheck)
+        newest = case(
+            (new.excluded.at_ms > rows.at_ms, new.excluded.at_ms),
+            else_=rows.at_ms,
+        )
+        soon = or_(new.excluded.soon, rows.soon)
+        again = new.on_conflict_do_update(
+            index_elements=["datastream", "day"], set_={"at_ms": newest, "soon": soon}
+        )
+        facts = [
+            {"datastream": one.datastream, "day": one.day, "soon": one.soon, "at_ms": one.at}
+            for one in marks
+        ]
+        self._session.connection().execute(again, facts)
+
+    def due(self, ripe_ms: int, *, limit: int = 1_000) -> list[Mark]:
+        rows = tables.recheck.c
+        asked = (
+            select(rows.datastream, rows.day, rows.soon, rows.at_ms)
+            .where(or_(rows.at_ms <= ripe_ms, rows.soon))
+            .order_by(rows.datastream, rows.day)
+            .limit(limit)
+        )
+        return [Mark(*row) for row in self._session.execute(asked)]
+
+    def seen(self, marks: Sequence[Mark], ripe_ms: int) -> None:
+        rows, connection = tables.recheck.c, self._session.connection()
+        same = (
+            (rows.datastream == bindparam("of"))
+            & (rows.day == bindparam("on"))
+            & (rows.at_ms == bindparam("made"))
+        )
+        ripe = [_as_asked(one) for one in marks if one.at <= ripe_ms]
+        young = [_as_asked(one) for one in marks if one.at > ripe_ms]
+        if ripe:
+            connection.execute(tables.recheck.delete().where(same), ripe)
+        if young:
+            connection.execute(tables.recheck.update().where(same).values(soon=False), young)
+
+    def note_skews(self, skews: Sequence[Skew]) -> None:
+        if not skews:
+            return
+        new = upsert(self._session, tables.skew)
+        names = ("lag_s", "samples", "at_ms")
+        last = new.on_conflict_do_update(
+            index_elements=["datastream"], set_={name: new.excluded[name] for name in names}
+        )
+        self._session.connection().execute(last, [one._asdict() for one in skews])
+
+    def skews(self, datastreams: Iterable[int]) -> list[Skew]:
+        rows, wanted = tables.skew.c, sorted(set(datastreams))
+        found: list[Skew] = []
+        for start in range(0, len(wanted), SLICE):
+            asked = select(rows.datastream, rows.lag_s, rows.samples, rows.at_ms).where(
+                rows.datastream.in_(wanted[start : start + SLICE])
+            )
+            told = self._session.execute(asked.order_by(rows.datastream))
+            found += [Skew(*row) for row in told]
+        return found
+
+    def versions(self) -> list[QualityVersion]:
+        rows = tables.quality_version.c
+        asked = select(rows.version, rows.since, rows.parameters).order_by(rows.number)
+        return [
+            QualityVersion(version=version, since=since, parameters=parameters)
+            for version, since, parameters in self._session.execute(asked)
+        ]
+
+    def add_version(self, version: QualityVersion) -> None:
+        row = {
+            "version": version.version,
+            "since": version.since,
+            "parameters": dict(version.parameters),
+        }
+        self._session.connection().execute(insert(tables.quality_version), row)
+
+    def judged(self) -> dict[int, int]:
+        rows = tables.judged.c
+        asked = select(rows.datastream, rows.version)
+        return {row.datastream: row.version for row in self._session.execute(asked)}
+
+    def note_judged(self, datastream: int, version: int) -> None:
+        new = upsert(self._session, tables.judged)
+        last = new.on_conflict_do_update(
+            index_elements=["datastream"], set_={"version": new.excluded.version}
+        )
+        row = {"datastream": datastream, "version": version}
+        self._session.connection().execute(last, [row])
+
+
+def _as_asked(one: Mark) -> dict[str, int]:
+    return {"of": one.datastream, "on": one.day, "made": one.at}
 
 
 class SqlKeys:

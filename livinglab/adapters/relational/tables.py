@@ -30,6 +30,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    false,
 )
 from sqlalchemy import Enum as EnumText
 from sqlalchemy.engine.default import DefaultExecutionContext
@@ -202,6 +203,7 @@ datastream = Table(
     Column("channel", Text, nullable=False),
     Column("source_unit", Text),
     Column("interval_s", Float(53)),
+    Column("interval_learned", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 
@@ -379,6 +381,43 @@ conflict = Table(
     Index(None, "datastream", "time_ms"),
     sqlite_autoincrement=True,
 )
+
+recheck = Table(
+    "recheck",
+    metadata,
+    Column("datastream", Integer, ForeignKey("datastream.number"), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("soon", Boolean, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+"""Days of Datastreams that changed since the tests last saw them as a whole."""
+
+skew = Table(
+    "skew",
+    metadata,
+    Column("datastream", Integer, ForeignKey("datastream.number"), primary_key=True),
+    Column("lag_s", Float(53), nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+quality_version = Table(
+    "quality_version",
+    metadata,
+    _number(),
+    Column("version", Integer, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+judged = Table(
+    "judged",
+    metadata,
+    Column("datastream", Integer, ForeignKey("datastream.number"), primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+"""By which version of the tests all Readings of a Datastream were judged at least."""
 
 api_key = Table(
     "api_key",

@@ -40,6 +40,7 @@ class _Work:
         self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)
         self.aliases: ports.Aliases = repositories.SqlAliases(session)
         self.conflicts: ports.Conflicts = repositories.SqlConflicts(session)
+        self.quality: ports.Quality = repositories.SqlQuality(session)
         self.keys: ports.Keys = repositories.SqlKeys(session)
 
 

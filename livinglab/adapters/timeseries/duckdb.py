@@ -23,6 +23,7 @@ each, see the last commit and never wait for the writer.
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -100,6 +101,11 @@ class DuckDBReadingStore:
         """
         arrived = Columns.of(batch)
         return self._write(lambda cursor: self._append(cursor, arrived))
+
+    def reflag(self, judged: ReadingBatch) -> int:
+        """Give rows other flags and tests on the writer's thread; see `ports.ReadingStore`."""
+        arrived = Columns.of(judged)
+        return self._write(lambda cursor: self._reflag(cursor, arrived))
 
     def between(
         self, datastream: int, interval: Interval, *, limit: int | None = None
@@ -244,6 +250,24 @@ class DuckDBReadingStore:
             self._count += applied.told.outcomes.count(Outcome.NEW)
             self._latest.advance(applied.winners)
         return applied.told
+
+    def _reflag(self, cursor: Cursor, judged: Columns) -> int:
+        """Let rows that differ in flag or tests take their own place, as if they came again."""
+        if not len(judged):
+            return 0
+        wanted = judged.as_dict() | {"number": np.arange(len(judged))}
+        first, last = int(judged.time.min()), int(judged.time.max())
+        numbers = int(judged.datastream.min()), int(judged.datastream.max())
+        found = fetch(ask(cursor, sql.JUDGED, wanted, [first, last, *numbers]))
+        rows, whose = Columns.found(found), filled(found["number"], np.int64)
+        if not len(rows):
+            return 0
+        rows = replace(rows, flag=judged.flag[whose], tests=judged.tests[whose])
+        everywhere = np.ones(len(rows), dtype=np.bool_)
+        self._commit(cursor, Applied(Appended(b""), rows, everywhere))
+        self._batch += 1
+        self._latest.advance(rows)
+        return len(rows)
 
     def _stored(self, cursor: Cursor, rows: Columns) -> Stored:
         """Tell what the key of each row holds; only what lies before the newest is looked up."""

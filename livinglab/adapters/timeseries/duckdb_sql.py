@@ -37,6 +37,13 @@ LOOK_UP = """
     SELECT arrivals.number, {0}.result FROM {0} JOIN arrivals USING (datastream, time)
     WHERE {0}.time BETWEEN ? AND ?
 """
+JUDGED = f"""
+    SELECT {", ".join(f"readings.{name}" for name in NAMES.split(", "))}, arrivals.number
+    FROM readings JOIN arrivals USING (datastream, time)
+    WHERE time BETWEEN ? AND ? AND readings.datastream BETWEEN ? AND ?
+    AND readings.result = arrivals.result
+    AND (readings.flag <> arrivals.flag OR readings.tests <> arrivals.tests)
+"""
 WITHDRAW = """
     DELETE FROM hot USING arrivals
     WHERE hot.datastream = arrivals.datastream AND hot.time = arrivals.time

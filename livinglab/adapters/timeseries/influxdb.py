@@ -48,6 +48,8 @@ from livinglab.adapters.timeseries.influxdb_http import (
 from livinglab.adapters.timeseries.influxdb_rows import (
     EDGE_MS,
     columns_of,
+    flags_of,
+    judged_of,
     lines_of,
     results_of,
     series_of,
@@ -133,6 +135,22 @@ class InfluxDBReadingStore:
             else:
                 self._latest.advance(plan.applied.winners)
             return plan.told(poison)
+
+    def reflag(self, judged: ReadingBatch) -> int:
+        """Write flag and tests where they differ; see `ports.ReadingStore`.
+
+        Results stay, so what is known of the newest stays true.
+        """
+        arrived = Columns.of(judged)
+        deadline = Deadline(self._timeout_s)
+        with self._writing(deadline):
+            rows = self._differing(arrived, deadline)
+            for start in range(0, len(rows), LINES):
+                few = rows.take(np.arange(start, min(start + LINES, len(rows))))
+                answer = self._send(flags_of(few), deadline)
+                if answer.failed:
+                    raise answer.as_error()
+        return len(rows)
 
     def between(
         self, datastream: int, interval: Interval, *, limit: int | None = None
@@ -319,6 +337,23 @@ class InfluxDBReadingStore:
         before = [found.get(key) for key in keys]
         known = np.array([result is not None for result in before], dtype=np.bool_)
         return known, np.array(before, dtype=np.float64)
+
+    def _differing(self, judged: Columns, deadline: Deadline) -> Columns:
+        """Return the rows whose result is still the stored one, and flag or tests are not."""
+        if not len(judged):
+            return judged
+        stored: dict[tuple[int, int], tuple[float, int, int]] = {}
+        statements = questions.keys(judged, "f, r, t")
+        for start in range(0, len(statements), STATEMENTS):
+            question = ";".join(statements[start : start + STATEMENTS])
+            stored |= judged_of(series_of(self._query(question, deadline)))
+        facts = (judged.result.tolist(), judged.flag.tolist(), judged.tests.tolist())
+        differ = []
+        for row, (key, *told) in enumerate(zip(_keys(judged), *facts, strict=True)):
+            held = stored.get(key)
+            if held is not None and held[0] == told[0] and held[1:] != (told[1], told[2]):
+                differ.append(row)
+        return judged.take(np.array(differ, dtype=np.int64))
 
     def _write(self, applied: Applied, deadline: Deadline) -> dict[int, str]:
         """Write the winners in order of their series; return those that are refused, and why."""

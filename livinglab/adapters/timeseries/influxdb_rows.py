@@ -80,6 +80,13 @@ def lines_of(rows: Columns, replaces: Booleans) -> bytes:
     return b"".join(pieces)
 
 
+def flags_of(rows: Columns) -> bytes:
+    """Write flag and tests of rows that are there already; InfluxDB leaves their other fields."""
+    columns = (rows.datastream, rows.flag, rows.tests, rows.time)
+    told = zip(*(column.tolist() for column in columns), strict=True)
+    return b"".join(b"reading,d=%d f=%d,t=%d %d\n" % row for row in told)
+
+
 def _texts(column: npt.NDArray[Any]) -> list[bytes]:
     """Return the numbers of a column as texts that read back to the same bits."""
     option = orjson.OPT_SERIALIZE_NUMPY
@@ -147,7 +154,7 @@ def counted(before_ms: int = EDGE_MS) -> str:
     return f"SELECT count(f) FROM reading WHERE time < {_clamped(before_ms)}ms"
 
 
-def keys(rows: Columns) -> list[str]:
+def keys(rows: Columns, fields: str = "f, r") -> list[str]:
     """Ask for the results of the same keys; Datastreams asked for the same hours share a statement.
 
     Rows of a Datastream less than an hour apart are asked for as a whole, so that neither years
@@ -164,7 +171,7 @@ def keys(rows: Columns) -> list[str]:
     for number, first, end in zip(*(column.tolist() for column in told), strict=True):
         spans[first * HOUR, end * HOUR].append(number)
     return [
-        f"SELECT f, r FROM reading WHERE {_inside(*span)} AND {_one_of(some)} GROUP BY d"
+        f"SELECT {fields} FROM reading WHERE {_inside(*span)} AND {_one_of(some)} GROUP BY d"
         for span, together in spans.items()
         for some in _parts(together)
     ]
@@ -220,6 +227,16 @@ def results_of(series: Series) -> Results:
     flags, results = _settled(flags, results)
     whole = _whole(flags, results)
     return Results(numbers[whole], time[whole], results[whole], flags[whole].astype(np.uint8))
+
+
+def judged_of(series: Series) -> dict[tuple[int, int], tuple[float, int, int]]:
+    """Read rows of time, ``f``, ``r`` and ``t``: key → result, flag, tests, but of missing ones."""
+    numbers, time, (flags, results, tests) = _table(series, 3)
+    known = ~np.isnan(results) & ~np.isnan(flags) & (flags != Flag.MISSING)
+    whole = np.nan_to_num(flags).astype(np.int64), np.nan_to_num(tests).astype(np.int64)
+    columns = (numbers, time, results, *whole)
+    told = zip(*(column[known].tolist() for column in columns), strict=True)
+    return {(number, at): (result, flag, bits) for number, at, result, flag, bits in told}
 
 
 def _settled(flags: Floats, results: Floats) -> tuple[Floats, Floats]:

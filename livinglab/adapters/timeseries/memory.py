@@ -54,6 +54,20 @@ class MemoryReadingStore:
                 self._keep(_as_stored(reading, stored))
         return Appended(bytes(outcomes), tuple(replacements))
 
+    def reflag(self, judged: ReadingBatch) -> int:
+        """Give rows other flags and tests, where their result is still the one that was judged."""
+        changed = 0
+        with self._lock:
+            self._require_open()
+            for one in judged.rows():
+                stored = self._series.get(one.datastream, {}).get(one.time)
+                if stored is None or stored.result != one.result:
+                    continue
+                if (stored.flag, stored.tests) != (one.flag, one.tests):
+                    self._keep(stored._replace(flag=one.flag, tests=one.tests))
+                    changed += 1
+        return changed
+
     def between(
         self, datastream: int, interval: Interval, *, limit: int | None = None
     ) -> list[Reading]:
