@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.dependencies import Limits
 from api.pages import rendering
-from api.routes import admin, health, home, imports, moderation, observations, places, readings
+from api.routes import admin, air, health, home, imports, moderation, observations, places, readings
 from livinglab import __version__
 from livinglab.bootstrap import Lab
 from livinglab.errors import TooLargeError
@@ -50,7 +50,7 @@ def create_app(
     app.state.limits = Limits(lab.settings.post_limit)
     app.state.receiving = Lock()
     errors.install(app)
-    for one in (health, places, readings, observations, moderation, admin, imports, home):
+    for one in (health, places, air, readings, observations, moderation, admin, imports, home):
         app.include_router(one.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"))
     app.add_middleware(_Gate)

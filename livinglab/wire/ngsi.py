@@ -105,7 +105,7 @@ def entities(told: object) -> Iterator[tuple[str, object]]:
     """Yield the entities of a document with their paths."""
     prefix = ""
     if isinstance(told, dict):
-        if not isinstance(told.get("data"), list):
+        if not _is_notification(told):
             yield "", told
             return
         told, prefix = told["data"], "data"
@@ -115,22 +115,31 @@ def entities(told: object) -> Iterator[tuple[str, object]]:
         yield f"{prefix}[{n}]", entity
 
 
+def _is_notification(told: Mapping[str, object]) -> bool:
+    """Tell a notification from an entity that has an attribute ``data``."""
+    return isinstance(told.get("data"), list) and ("subscriptionId" in told or "id" not in told)
+
+
 def _decode(entity: object, path: str, route: Route, sink: Sink) -> None:
     """Read one entity; what is wrong with it costs no other."""
     if not isinstance(entity, dict):
         sink.reject("bad_shape", "an entity must be an object", path)
         return
     dot = f"{path}." if path else ""
-    lost = max(1, sum(_meaning(name, route) is not None for name in entity))
-    at = "id"
+    measured = {name for name in entity if _meaning(name, route) is not None}
+    lost = max(1, len(measured))
     try:
         thing = _thing(entity)
-        at = "dateObserved"
-        when = _when(entity, route)
     except BadValue as error:
-        sink.reject(error.reason, error.detail, f"{dot}{at}", readings=lost)
+        sink.reject(error.reason, error.detail, f"{dot}id", readings=lost)
         return
     point = _point(entity, dot, sink)
+    try:
+        when = _when(entity, dot, route, sink)
+    except BadValue as error:
+        entity, when = dated(entity), When(None)
+        lost -= len(measured & entity.keys())
+        sink.reject(error.reason, error.detail, f"{dot}dateObserved", readings=lost)
     for name, told in entity.items():
         if name in _FACTS:
             continue
@@ -180,6 +189,15 @@ def tell(meaning: Quantity, attribute: Attribute, where: str, sink: Sink, of: Of
     )
 
 
+def dated(entity: Mapping[str, object]) -> dict[str, object]:
+    """Return the attributes that tell a time of their own, whatever that of the entity is."""
+    return {
+        name: told
+        for name, told in entity.items()
+        if all(attribute.time is not None for attribute in attributes(told))
+    }
+
+
 def pass_over(
     name: str, attribute: Attribute, where: str, sink: Sink, descriptions: frozenset[str]
 ) -> None:
@@ -200,12 +218,13 @@ def attributes(told: object) -> Iterator[Attribute]:
             continue
         metadata = one.get("metadata")
         told_beside = metadata if isinstance(metadata, dict) else {}
-        unit = one.get("unitCode", _plain(told_beside.get("unitCode", told_beside.get("unit"))))
+        unit = one.get("unitCode") or _plain(told_beside.get("unitCode", told_beside.get("unit")))
         time = one.get("observedAt")
         for name in ("timestamp", "TimeInstant", "observedAt"):
             time = time or _plain(told_beside.get(name))
-        channel = str(one.get("datasetId", "")).rpartition(":")[2][:80]
-        yield Attribute(_plain(one), unit, time, channel, str(one.get("type", "")))
+        data_set = one.get("datasetId")
+        channel = data_set.rpartition(":")[2][:80] if isinstance(data_set, str) else ""
+        yield Attribute(_plain(one), unit, time or None, channel, str(one.get("type", "")))
 
 
 def _is_ld(one: object) -> bool:
@@ -229,22 +248,39 @@ def _thing(entity: Mapping[str, object]) -> str:
     return found
 
 
-def _when(entity: Mapping[str, object], route: Route) -> When:
-    """Return when an entity was observed; an interval counts from its start."""
-    start, end = (_plain(entity.get(f"dateObserved{one}")) for one in ("From", "To"))
+def _when(entity: Mapping[str, object], dot: str, route: Route, sink: Sink) -> When:
+    """Return when an entity was observed; an interval counts from its start.
+
+    An end that cannot be read costs the length of the interval, and no Reading.
+
+    Raises:
+        BadValue: The start cannot be read.
+    """
+    at = "dateObservedTo"
+    start, end = _fact(entity, "dateObservedFrom"), _fact(entity, at)
     if start is None:
-        told = _plain(entity.get("dateObserved"))
-        if isinstance(told, str) and "/" in told:
-            start, _, end = told.partition("/")
-        elif told is None:
-            told = next((_plain(entity[one]) for one in _WHOLE if one in entity), None)
-            return When(moment(told, route.timezone))
-        else:
-            start = told
-    began, ended = moment(start, route.timezone), moment(end, route.timezone)
+        start = _fact(entity, "dateObserved")
+        if isinstance(start, str) and "/" in start:
+            at = "dateObserved"
+            start, _, end = start.partition("/")
+    if start is None:
+        told = (_fact(entity, name) for name in _WHOLE)
+        return When(moment(next((one for one in told if one is not None), None), route.timezone))
+    began = moment(start, route.timezone)
+    try:
+        ended = moment(end, route.timezone)
+    except BadValue as error:
+        sink.reject(error.reason, error.detail, f"{dot}{at}", readings=0)
+        ended = None
     if began is None or ended is None or ended <= began:
         return When(began)
     return When(began, (ended - began) / 1_000)
+
+
+def _fact(entity: Mapping[str, object], name: str) -> object:
+    """Return what an entity tells under a name; an empty text tells nothing."""
+    found = _plain(entity.get(name))
+    return None if found == "" else found
 
 
 def _point(entity: Mapping[str, object], dot: str, sink: Sink) -> Point | None:

@@ -13,7 +13,7 @@ from livinglab.wire import ngsi
 from livinglab.wire.documents import BadValue, document, identity, moment
 from livinglab.wire.ngsi import Attribute, attributes, entities
 from livinglab.wire.routes import Route
-from livinglab.wire.sinks import Sink
+from livinglab.wire.sinks import Sink, Undecodable
 from livinglab.wire.words import Quantity, check_words, named
 
 check = check_words
@@ -37,11 +37,13 @@ _FACTS = frozenset({"id", "type", TIME, "location"})
 
 
 def is_organicity(told: object, fields: Mapping[str, str]) -> bool:
-    """Tell whether a document looks like assets."""
+    """Tell whether a document looks like assets, or a notification of them."""
     del fields  # the documents tell enough
-    if isinstance(told, list):
-        told = told[0] if told else None
-    return isinstance(told, dict) and str(told.get("type", "")).startswith(PREFIX)
+    try:
+        _, first = next(entities(told), ("", None))
+    except Undecodable:
+        return False
+    return isinstance(first, dict) and str(first.get("type", "")).startswith(PREFIX)
 
 
 def decode(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
@@ -57,16 +59,21 @@ def _decode(asset: object, path: str, route: Route, sink: Sink) -> None:
         sink.reject("bad_shape", "an asset must be an object", path)
         return
     dot = f"{path}." if path else ""
-    lost = max(1, sum(_meaning(name, route) is not None for name in asset))
-    at = "id"
+    measured = {name for name in asset if _meaning(name, route) is not None}
+    lost = max(1, len(measured))
     try:
         thing = identity(asset.get("id"))
-        at = TIME
+    except BadValue as error:
+        sink.reject(error.reason, error.detail, f"{dot}id", readings=lost)
+        return
+    point = _point(asset, dot, sink)
+    try:
         when = ngsi.When(moment(_value(asset.get(TIME)), route.timezone))
     except BadValue as error:
-        sink.reject(error.reason, error.detail, f"{dot}{at}", readings=lost)
-        return
-    of = ngsi.Of(thing, when, _point(asset, dot, sink), route)
+        asset, when = ngsi.dated(asset), ngsi.When(None)
+        lost -= len(measured & asset.keys())
+        sink.reject(error.reason, error.detail, f"{dot}{TIME}", readings=lost)
+    of = ngsi.Of(thing, when, point, route)
     for name, told in asset.items():
         if name in _FACTS:
             continue

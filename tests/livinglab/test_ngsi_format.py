@@ -1,6 +1,7 @@
 """Format `ngsi`: one entity has many forms, and the forms contradict each other."""
 
-from pathlib import Path
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livinglab.config import read_settings
 from livinglab.domain.geometry import Point
+from livinglab.domain.readings import Flag
+from livinglab.services.decoding import decode as as_lines
 from livinglab.wire.ngsi import decode, is_ngsi
 from livinglab.wire.routes import Route
 from livinglab.wire.sinks import UNKNOWN_UNIT
@@ -18,7 +20,7 @@ from tests.livinglab.hearing import Heard, refusal, survives
 ROUTE = Route(name="ngsi", filter="ngsi/#", format="ngsi", scheme="ngsi", timezone="Europe/Madrid")
 NOON_MS = 1_767_265_200_000  # 2026-01-01T11:00:00Z
 NOON = "2026-01-01T11:00:00Z"
-SAMPLES = read_settings().samples / "payloads" / "ngsi"
+BARE = {"id": "station-7", "type": "AirQualityObserved"}
 
 KEY_VALUES = {
     "id": "station-7",
@@ -122,6 +124,111 @@ def test_an_interval_counts_from_its_start(told):
     assert [(NOON_MS, 300.0, 0.4, "1")] == found.all("time", "interval_s", "value", "unit")
 
 
+def test_a_bad_end_costs_the_length_alone():
+    """When it began is known; how long it took is refused visibly."""
+    told = BARE | {"dateObservedFrom": NOON, "dateObservedTo": "later", "no2": 41}
+    found = heard(told)
+
+    assert [(NOON_MS, None)] == found.all("time", "interval_s")
+    assert ([("bad_time", "dateObservedTo")], 0) == (found.rejects, found.lost)
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        {"type": "Property", "value": 41, "observedAt": NOON},
+        {"type": "Number", "value": 41, "metadata": {"timestamp": {"value": NOON}}},
+        {"type": "Number", "value": 41, "metadata": {"TimeInstant": {"value": NOON}}},
+    ],
+    ids=["observedAt", "timestamp", "TimeInstant"],
+)
+def test_an_attributes_own_time_comes_first(attribute):
+    """That of the entity may be another, or unreadable: it dates the other attributes alone."""
+    hour_ago = heard(BARE | {"dateObserved": "2026-01-01T10:00:00Z", "no2": attribute, "no": 5})
+    unreadable = heard(BARE | {"dateObserved": "lately", "no2": attribute, "no": 5})
+    alone = heard(BARE | {"dateObserved": "lately", "no2": attribute})
+
+    assert [NOON_MS, NOON_MS - 3_600_000] == hour_ago.all("time")
+    assert [("no2", NOON_MS)] == unreadable.all("property", "time")
+    assert ([("bad_time", "dateObserved")], 1) == (unreadable.rejects, unreadable.lost)
+    assert ([("bad_time", "dateObserved")], 0) == (alone.rejects, alone.lost)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"TimeInstant": {"type": "DateTime", "value": NOON}},
+        {"dateObserved": "", "TimeInstant": NOON},
+        {"dateObserved": {"type": "DateTime", "value": None}, "TimeInstant": NOON},
+        {"dateObservedFrom": "", "dateObserved": NOON},
+    ],
+)
+def test_an_empty_time_tells_nothing(told):
+    """The next one counts before the arrival does."""
+    assert [NOON_MS] == heard(BARE | told | {"no2": 41}).all("time")
+
+
+def test_missing_is_no_zero():
+    """A null is a Reading that is missing; NaN is no JSON."""
+    found = heard(BARE | {"no2": None, "no": {"type": "Number", "value": None}})
+
+    assert ["no2", "no"] == found.all("property")
+    assert all(math.isnan(value) for value in found.all("value"))
+    assert "bad_json" == refusal(lambda: decode(b'{"id":"x","no2":NaN}', {}, ROUTE, Heard()))
+
+
+def test_a_fraction_beyond_one_is_failed_and_never_repaired():
+    """The models say 0 to 1: whoever sends 54 is read as he writes, unless he names per cent."""
+    written = orjson.dumps(
+        BARE
+        | {
+            "dateObserved": NOON,
+            "relativeHumidity": 54,
+            "occupancy": {"type": "Property", "value": 76, "unitCode": "P1"},
+        }
+    )
+    lines = list(as_lines("ngsi", written, now=datetime(2026, 1, 2, tzinfo=UTC)))
+
+    assert [
+        ("relative_humidity", 5_400.0, "%", Flag.FAIL),
+        ("occupancy", 76.0, "%", Flag.GOOD),
+    ] == [(one["property"], one["result"], one["unit"], one["flag"]) for one in lines]
+
+
+def test_milligrams_and_micrograms_are_told_by_their_codes():
+    """Where the code is null, the metadata have the word."""
+    written = orjson.dumps(
+        BARE
+        | {
+            "dateObserved": NOON,
+            "co": {"type": "Number", "value": 2, "metadata": {"unitCode": {"value": "GP"}}},
+            "no2": {"type": "Property", "value": 0.05, "unitCode": "GP"},
+            "no": {"value": 41, "unitCode": None, "metadata": {"unitCode": {"value": "GQ"}}},
+        }
+    )
+    lines = list(as_lines("ngsi", written, now=datetime(2026, 1, 2, tzinfo=UTC)))
+
+    assert [("co", 2.0, "mg/m3"), ("no2", 50.0, "ug/m3"), ("no", 41.0, "ug/m3")] == [
+        (one["property"], one["result"], one["unit"]) for one in lines
+    ]
+
+
+def test_an_id_is_kept_whole():
+    """What linked data put before it is part of it."""
+    name = "urn:ngsi-ld:AirQualityObserved:station-7"
+
+    assert {name} == set(heard(KEY_VALUES | {"id": name}).all("thing"))
+
+
+def test_an_entity_may_have_an_attribute_called_data():
+    """Only what names a subscription, or no id, is a notification."""
+    found = heard(KEY_VALUES | {"data": [1, 2]})
+    linked = heard({"id": "n", "type": "Notification", "subscriptionId": "1", "data": [LINKED]})
+
+    assert (2, []) == (len(found.readings), found.rejects)
+    assert (2, []) == (len(linked.readings), linked.rejects)
+
+
 def test_a_line_is_known_by_its_middle_corner():
     """A road needs one Place; an area is nowhere in particular."""
     line = {"type": "LineString", "coordinates": [[-4.7, 41.6], [-4.6, 41.7], [-4.5, 41.8]]}
@@ -173,6 +280,7 @@ def test_several_instances_of_an_attribute_are_channels():
     found = heard(LINKED | {"no2": twice, "temperature": {"type": "Property", "value": 3}})
 
     assert [("", 3.0), ("north", 1.0), ("south", 2.0)] == sorted(found.all("channel", "value"))
+    assert [""] == heard(BARE | {"no2": {"value": 1, "datasetId": None}}).all("channel")
 
 
 def test_what_is_no_entity():
@@ -182,29 +290,6 @@ def test_what_is_no_entity():
     assert is_ngsi(KEY_VALUES, {})
     assert not is_ngsi({"id": "x", "type": "y"}, {})
     assert not is_ngsi([], {})
-
-
-@pytest.mark.skipif(not SAMPLES.exists(), reason=f"{SAMPLES} is not on this machine")
-@pytest.mark.parametrize(
-    ("name", "readings", "rejects"),
-    [
-        ("AirQualityObserved/example.json", 11, 4),
-        ("AirQualityObserved/example-normalized.json", 10, 5),
-        ("AirQualityObserved/example.jsonld", 10, 0),
-        ("AirQualityObserved/example-normalized.jsonld", 11, 4),
-        ("TrafficFlowObserved/example.json", 3, 0),
-        ("TrafficFlowObserved/example-normalized.json", 3, 0),
-        ("TrafficFlowObserved/example.jsonld", 3, 0),
-        ("TrafficFlowObserved/example-normalized.jsonld", 3, 0),
-    ],
-)
-def test_published_examples(name, readings, rejects):
-    """The twins disagree (co2 for no2, three wind directions); each is read as it stands."""
-    found = Heard()
-    decode(Path(SAMPLES / name).read_bytes(), {}, ROUTE, found)
-
-    assert (readings, rejects) == (len(found.readings), len(found.rejects))
-    assert all(one["interval_s"] in {None, 300.0} for one in found.readings)
 
 
 ANYTHING = st.recursive(

@@ -68,6 +68,51 @@ def test_numbers_may_be_text_and_a_score_is_none():
     assert [("no_measurement", "reputation")] == found.ignored
 
 
+def test_switches_are_no_numbers():
+    """One that claims to be a level is refused, and costs no sibling."""
+    found = heard(
+        asset(
+            **{
+                "soundPressureLevel:ambient": {"type": "x", "value": True, "metadata": {}},
+                "temperature:ambient": {"type": "x", "value": "21.5", "metadata": {}},
+            }
+        )
+    )
+
+    assert [("bad_number", "soundPressureLevel:ambient")] == found.rejects
+    assert [("temperature", 21.5)] == found.all("property", "value")
+
+
+def test_a_notification_of_assets_is_told_from_one_of_entities():
+    """Taken for NGSI, its Things would stand in the Indian Ocean, and measure nothing."""
+    told = asset(
+        **{
+            "location": {"type": "geo:point", "value": "-3.80111,43.40222"},
+            "soundPressureLevel:ambient": {"type": "x", "value": "48.25"},
+        }
+    )
+    written = orjson.dumps({"subscriptionId": "1", "data": [told]})
+    guessed, line = as_lines("auto", written, now=NOW)
+
+    assert {"format": "organicity"} == guessed
+    assert ("noise_level", [-3.80111, 43.40222]) == (line["property"], line["point"])
+
+
+def test_an_unreadable_time_costs_only_what_it_dates():
+    """An attribute that tells its own is kept."""
+    own = {"TimeInstant": {"type": "ISO8601", "value": "2017-02-01T09:00:00.000Z"}}
+    found = heard(
+        asset(
+            TimeInstant={"type": "ISO8601", "value": "lately"},
+            trafficIntensity={"type": "x", "value": 12, "metadata": own},
+            roadLoad={"type": "x", "value": 9, "metadata": {}},
+        )
+    )
+
+    assert ["vehicle_flow"] == found.all("property")
+    assert ([("bad_time", "TimeInstant")], 1) == (found.rejects, found.lost)
+
+
 def test_a_unit_that_contradicts_its_name_is_flagged_and_never_repaired():
     """An occupancy in vehicles a minute is suspect; an intensity in it is converted."""
     payload = orjson.dumps(
