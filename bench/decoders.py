@@ -22,7 +22,6 @@ from livinglab.adapters.timeseries.memory import MemoryReadingStore
 from livinglab.ports import Message
 from livinglab.services.recording import Recorder
 from livinglab.services.registering import Registry
-from livinglab.wire.decoders import DECODERS
 from livinglab.wire.routes import Route
 from livinglab.wire.topics import Router
 
@@ -169,7 +168,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=50_000)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    found = {name: rate(name, options.messages) for name in PAYLOADS if name in DECODERS}
+    found = {name: rate(name, options.messages) for name in PAYLOADS}
     if options.json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return

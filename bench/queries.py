@@ -31,8 +31,6 @@ BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 BEGIN_MS = int(BEGIN.timestamp() * 1_000)
 YEAR = timedelta(days=365)
 DATASTREAMS = 5_000
-STEP_MS = 7_884_000
-"""So that 4,000 Readings of each make a year. [ms]"""
 DENSE = 8
 """Datastreams that tell every ten minutes."""
 TEN_MINUTES_MS = 600_000

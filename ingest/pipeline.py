@@ -112,17 +112,11 @@ class Pipeline:
         if self._pending is None:
             return
         delivery, intake, storing = self._pending
-        first = True
-
-        def stored() -> Appended:
-            nonlocal first
-            if first:
-                first = False
-                return storing.result()
-            return self._store(intake)
-
         recorder = self.recorder
-        appended = self._insist(stored)
+        try:
+            appended = storing.result()
+        except StoreUnavailableError:
+            appended = self._insist(lambda: self._store(intake))
         self._insist(lambda: recorder.settle(intake, appended))
         self.broker.acknowledge(delivery)
         self._pending = None

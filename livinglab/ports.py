@@ -50,7 +50,9 @@ class ReadingStore(Protocol):
         repeated result leaves the stored row as it was. Where a number replaces another number,
         the stored flag becomes at least SUSPECT with the bit CONFLICT, and the loser is returned
         as a Replacement; a missing result that is filled in, or a result withdrawn, is REPLACED
-        and returned likewise, without that bit. The batch itself is not changed.
+        and returned likewise, without that bit. The batch itself is not changed. A row that the
+        store will never take, such as one from before its retention, is REFUSED, with a RefusedRow
+        that says why, and costs no other.
 
         Raises:
             StoreUnavailableError: Within 25 s at the latest; the same batch may be appended again.

@@ -10,7 +10,7 @@ from livinglab.domain.geometry import Point
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES, range_flag
 from livinglab.domain.readings import Flag, Test, TimeSource, from_ms, to_ms
 from livinglab.domain.things import thing_key
-from livinglab.wire.decoders import SCHEMES, TOPICS, check_route, decoder, guess
+from livinglab.wire.decoders import FORMATS, check_route, format_named, guess, usual_route
 from livinglab.wire.routes import Route
 from livinglab.wire.settling import Refused, Settled, settle_time, settle_value
 from livinglab.wire.sinks import UNKNOWN_UNIT, Undecodable
@@ -114,7 +114,7 @@ def decode(
     """Yield one line per Reading or refusal, in payload order.
 
     Args:
-        format_: A format of `wire.decoders.DECODERS`; `auto` first says which it took.
+        format_: A format of `wire.decoders.FORMATS`; `auto` first says which it took.
         payload: As it would come.
         topic: Where it would come; for format `lab`, ``lab/<thing>/<property>``.
         timezone: IANA zone of times that tell none, unless a route names one.
@@ -126,7 +126,7 @@ def decode(
         UnsupportedFormatError: There is no such format.
         SettingsError: The route, or the time zone, cannot be used.
     """
-    decoder(format_)
+    format_named(format_)
     try:
         fields = _fields(format_, route, topic)
         if format_ == "auto":
@@ -135,7 +135,7 @@ def decode(
         route = _route(format_, timezone, route)
         check_route(route)
         sink = _Lines(route, to_ms(now))
-        decoder(format_)(payload, fields, route, sink)
+        format_named(format_).decode(payload, fields, route, sink)
     except Undecodable as error:
         yield {"reject": error.reason, "detail": error.detail, "path": error.path}
         return
@@ -146,13 +146,7 @@ def _route(format_: str, timezone: str | None, route: Route | None) -> Route:
     """Return a route for a format: that of a file as far as it goes, else the usual one."""
     if route is not None:
         return replace(route, format=format_, timezone=route.timezone or timezone)
-    return Route(
-        name="decode",
-        filter=TOPICS.get(format_, ("#",))[0],
-        format=format_,
-        scheme=SCHEMES.get(format_, format_),
-        timezone=timezone,
-    )
+    return replace(usual_route(format_), timezone=timezone)
 
 
 def _fields(format_: str, route: Route | None, topic: str) -> Mapping[str, str]:
@@ -163,9 +157,9 @@ def _fields(format_: str, route: Route | None, topic: str) -> Mapping[str, str]:
     if route is not None:
         filters: tuple[str, ...] = (route.filter,)
     elif format_ == "auto":
-        filters = tuple(one for several in TOPICS.values() for one in several)
+        filters = tuple(one for known in FORMATS.values() for one in known.topics)
     else:
-        filters = TOPICS.get(format_, ())
+        filters = format_named(format_).topics
     for one in filters:
         made = Route(name="topic", filter=one, format="auto", scheme="auto")
         if route is not None:

@@ -17,10 +17,9 @@ from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.readings import Flag, ReadingBatch, Spot, Test, TimeSource
 from livinglab.ports import Message
 from livinglab.services.registering import Introduction, Known, SeriesId, within_city
-from livinglab.wire.decoders import SHORT
 from livinglab.wire.routes import Route
 from livinglab.wire.settling import EARLIEST_MS, FUTURE_TOLERANCE_MS, settle_unit, time_text
-from livinglab.wire.sinks import Shape
+from livinglab.wire.sinks import Shape, Short
 
 if TYPE_CHECKING:
     from livinglab.services.recording import Recorder
@@ -120,13 +119,13 @@ class Columns:
             found = known.get(topic)
             if found is None or header & 6 != 2 or size != len(payload):  # noqa: PLR2004 - QoS 1
                 break
-            number, route = found
+            way, route = found
             if route is not self.route:
                 self._count_usual(taken)
                 taken = 0
                 self.turn(route)
-            if number is None:
-                if not self._short(payload, route):
+            if not isinstance(way, int):
+                if not self._short(way, payload, route):
                     break
                 taken += 1
                 continue
@@ -144,7 +143,7 @@ class Columns:
                 or len(told) != 2  # noqa: PLR2004 - v and t
             ):
                 break
-            add_number(number)
+            add_number(way)
             add_time(time)
             add_result(value)
             taken += 1
@@ -159,9 +158,9 @@ class Columns:
             tally.messages += taken
             tally.decoded += taken
 
-    def _short(self, payload: bytes, route: Route) -> bool:
+    def _short(self, way: Short, payload: bytes, route: Route) -> bool:
         """Take a message by the short way of its format; False if it has to go the long one."""
-        told = SHORT[route.format](payload, route)
+        told = way(payload, route)
         if told is None:
             return False
         thing, time, shape, results, point = told

@@ -130,10 +130,7 @@ class Importer:
         intake = recorder.decode([Message(topic, row, QOS_1, len(row)) for row in rows])
         known = recorder.registry.things
         new = {(scheme, series[0]) for scheme, series in intake.new} - known.keys()
-        recorder.register(intake)
-        recorder.check(intake)
-        appended = recorder.store(intake)
-        recorder.settle(intake, appended)
+        appended = recorder.complete(intake)
         found = self._imported(intake, appended)
         found.things = len(new & recorder.registry.things.keys())  # some may have been refused
         return found

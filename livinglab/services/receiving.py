@@ -13,7 +13,7 @@ from livinglab.domain.readings import Outcome
 from livinglab.errors import InvalidError, SettingsError
 from livinglab.ports import Message
 from livinglab.services.recording import Recorder
-from livinglab.wire.decoders import DECODERS, SCHEMES, check_route, decoder
+from livinglab.wire.decoders import FORMATS, check_route, format_named, usual_route
 from livinglab.wire.routes import Route
 
 PREFIX = "http"
@@ -41,10 +41,8 @@ def http_routes(routes: Sequence[Route]) -> list[Route]:
     for route in routes:
         first.setdefault(route.format, route)
     found = []
-    for name in DECODERS:
-        like = first.get(name) or Route(
-            name=name, filter="#", format=name, scheme=SCHEMES.get(name, name)
-        )
+    for name in FORMATS:
+        like = first.get(name) or usual_route(name)
         route = replace(
             like,
             name=f"{PREFIX}:{like.name}",
@@ -80,9 +78,9 @@ class Receiver:
             InvalidError: A name cannot stand in a topic, or the format needs a route.
             StoreUnavailableError: Nothing is certain; the same payload may be sent again.
         """
-        decoder(format_)
+        format_named(format_)
         for name, value in names.items():
-            if "/" in value or not (value.isprintable() or not value):
+            if "/" in value or not value.isprintable():
                 raise InvalidError(name, "must hold no slash and no control character")
         topic = f"{PREFIX}/{format_}/{names.get('thing', '')}/{names.get('property', '')}".encode()
         if self.recorder.router.route(topic) is None:
@@ -93,5 +91,8 @@ class Receiver:
             stored=appended.outcomes.count(Outcome.NEW),
             duplicate=appended.outcomes.count(Outcome.DUPLICATE),
             replaced=appended.outcomes.count(Outcome.REPLACED),
-            quarantined=tuple(intake.rejects),
+            quarantined=(
+                *intake.rejects,
+                *(Reject(reason=one.reason, detail=one.detail[:300]) for one in appended.refused),
+            ),
         )

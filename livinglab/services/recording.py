@@ -16,13 +16,7 @@ import structlog
 
 from livinglab.domain.geometry import Point
 from livinglab.domain.ledger import LedgerLine, Quarantined, Reject, Tally
-from livinglab.domain.readings import (
-    Appended,
-    Flag,
-    Outcome,
-    from_ms,
-    to_ms,
-)
+from livinglab.domain.readings import Appended, Flag, Outcome, from_ms, to_ms
 from livinglab.errors import StoreUnavailableError
 from livinglab.ports import CivicStore, Clock, Message, ReadingStore, UnitOfWork
 from livinglab.services.checking import Recent, check
@@ -35,14 +29,10 @@ from livinglab.services.gathering import (
     Retained,
     given,
 )
-from livinglab.services.registering import (
-    Registry,
-    SeriesId,
-    within_city,
-)
-from livinglab.wire.decoders import DECODERS, SHORT
+from livinglab.services.registering import Registry, SeriesId, within_city
+from livinglab.wire.decoders import FORMATS
 from livinglab.wire.routes import Route
-from livinglab.wire.sinks import Undecodable
+from livinglab.wire.sinks import Short, Undecodable
 from livinglab.wire.topics import Router
 
 log = structlog.get_logger()
@@ -99,8 +89,8 @@ class Recorder:
         """What mosquitto's own counter said last. [messages]"""
         self.probed = 0
         """How many of the lab's own probes came back."""
-        self.usual: dict[bytes, tuple[int | None, Route]] = {}
-        """Topic → its route, and the number of its Datastream where there is but one."""
+        self.usual: dict[bytes, tuple[int | Short, Route]] = {}
+        """Topic → number of its Datastream, or the short way of its format; and its route."""
         self._groups: dict[str, Groups] = {}
         self._aliases: Aliases = {}
         self._arrived: dict[bytes, int] = {}
@@ -121,11 +111,19 @@ class Recorder:
         """
         self.registry.refresh()
         intake = self.decode(messages, backlog=backlog)
+        return intake, self.complete(intake)
+
+    def complete(self, intake: Intake) -> Appended:
+        """Take the steps after decoding, once each.
+
+        Raises:
+            StoreUnavailableError: Some step did not happen; decode again.
+        """
         self.register(intake)
         self.check(intake)
         appended = self.store(intake)
         self.settle(intake, appended)
-        return intake, appended
+        return appended
 
     def decode(
         self,
@@ -142,8 +140,9 @@ class Recorder:
             received_ms: When they first arrived, if not now. [ms since 1970 UTC]
         """
         now = to_ms(self.clock.now())
-        replayed = received_ms is not None
-        intake = Intake(received_ms if replayed else now, messages, replayed)  # type: ignore[arg-type]  # replayed says that it is there
+        intake = Intake(now, messages)
+        if received_ms is not None:
+            intake = Intake(received_ms, messages, replayed=True)
         sink = Columns(self, intake, backlog=backlog)
         stream = iter(messages)
         while (message := sink.usual(stream)) is not None:
@@ -181,7 +180,7 @@ class Recorder:
         route, rows = given(sink.route), len(sink.times)
         tally = intake.tally(route.name)
         try:
-            DECODERS[route.format](message[1], fields, route, sink)
+            FORMATS[route.format].decode(message[1], fields, route, sink)
         except StoreUnavailableError:
             raise  # no fault of the message: the batch is decoded again
         except Retained:
@@ -214,18 +213,18 @@ class Recorder:
         elif not (route.moving or intake.waiting):
             if route.format == "lab":
                 self._know(message.topic, sink.datastreams[rows], route)
-            elif route.format in SHORT:
-                self._know(message.topic, None, route)
+            elif short := FORMATS[route.format].short:
+                self._know(message.topic, short, route)
 
     def groups_of(self, scheme: str) -> Groups:
         """Return what is known of Things of a scheme; the dict stays the same one for ever."""
         return self._groups.setdefault(scheme, {})
 
-    def _know(self, topic: bytes, number: int | None, route: Route) -> None:
-        """Remember where the Readings of a topic belong; a number is for ever."""
+    def _know(self, topic: bytes, way: int | Short, route: Route) -> None:
+        """Remember how the usual messages of a topic are taken; a number is for ever."""
         if len(self.usual) >= TOPICS_KNOWN:
             self.usual.clear()
-        self.usual[topic] = (number, route)
+        self.usual[topic] = (way, route)
 
     def _system(self, message: Message, tally: Tally) -> None:
         """Account for a level that begins with `$`: states and probes, never measurements."""
@@ -438,7 +437,6 @@ class Recorder:
             found[message, one.reason] = _quarantined(
                 message, route, one.reason, one.detail, intake.received_ms, readings=1
             )
-            intake.rejects.append(Reject(reason=one.reason, detail=one.detail[:300]))
         return list(found.values())
 
     def _owners(self, intake: Intake, rows: set[int]) -> dict[int, tuple[Message, str]]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import TypeVar
 
 from livinglab.domain.geometry import Box, Point, distance_m, is_point
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
@@ -17,12 +16,11 @@ from livinglab.domain.things import (
     ThingState,
     thing_key,
 )
-from livinglab.errors import ConflictError, NotFoundError
+from livinglab.errors import NotFoundError
 from livinglab.ports import CivicStore, UnitOfWork
 from livinglab.services.checking import Ranges
 from livinglab.wire.routes import Route
 
-Done = TypeVar("Done")
 SeriesId = tuple[str, str, str]
 """External id of the Thing, ObservedProperty, channel: within a scheme."""
 
@@ -129,19 +127,14 @@ class Registry:
             StoreUnavailableError: Nothing was registered.
         """
         with self._lock:
-            return _twice(lambda: self._introduce(new, now, then))
-
-    def _introduce(
-        self, new: Sequence[Introduction], now: datetime, then: Callable[[UnitOfWork], None]
-    ) -> set[tuple[str, SeriesId]]:
-        with self.civic.work() as work:
-            self._look(work)
-            refused, things, datastreams = self._enter(new, now, work)
-            then(work)
-            version = work.things.version() if things or datastreams else self._version
-        self._count_provisions(things)
-        self._remember(things, datastreams)
-        self._version = max(version, self._version)
+            with self.civic.work() as work:
+                self._look(work)  # whoever else registers may have entered the same
+                refused, things, datastreams = self._enter(new, now, work)
+                then(work)
+                version = work.things.version() if things or datastreams else self._version
+            self._count_provisions(things)
+            self._remember(things, datastreams)
+            self._version = max(version, self._version)
         return refused
 
     def _enter(
@@ -220,29 +213,18 @@ class Registry:
             StoreUnavailableError: Nothing was registered.
         """
         with self._lock:
-            _twice(lambda: self._settle(moves, now))
-
-    def _settle(self, moves: Sequence[tuple[Known, Point]], now: datetime) -> None:
-        with self.civic.work() as work:
-            self._look(work)
-            places = [
-                stand(known.key, point, now, work, self.places, self._zones)
-                for known, point in moves
-            ]
-            version = work.things.version()
-        present = {known.key: known for known in self.things.values()}  # they may be loaded anew
-        for (known, point), place in zip(moves, places, strict=True):
-            present[known.key].spot = point
-            self.places.put(place)
-        self._version = max(version, self._version)
-
-
-def _twice(step: Callable[[], Done]) -> Done:
-    """Take a step again if somebody else entered the same at the same moment."""
-    try:
-        return step()
-    except ConflictError:
-        return step()
+            with self.civic.work() as work:
+                self._look(work)
+                places = [
+                    stand(known.key, point, now, work, self.places, self._zones)
+                    for known, point in moves
+                ]
+                version = work.things.version()
+            present = {known.key: known for known in self.things.values()}  # maybe loaded anew
+            for (known, point), place in zip(moves, places, strict=True):
+                present[known.key].spot = point
+                self.places.put(place)
+            self._version = max(version, self._version)
 
 
 def _number(one: Datastream) -> int:

@@ -54,14 +54,8 @@ def _replay_one(recorder: Recorder, one: Quarantined, found: Replayed, *, dry_ru
     message = Message(one.topic, one.payload, one.header & ~1, one.size)
     recorder.registry.refresh()
     intake = recorder.decode([message], received_ms=to_ms(one.first_seen))
-    if not dry_run:
-        recorder.register(intake)
-    still = bool(intake.refused)
-    if not dry_run:
-        recorder.check(intake)
-        appended = recorder.store(intake)
-        recorder.settle(intake, appended)
-        still = still or bool(appended.refused)
+    appended = None if dry_run else recorder.complete(intake)
+    still = bool(intake.refused or (appended and appended.refused))
     found.refused += still
     found.healed += not still
     if still:

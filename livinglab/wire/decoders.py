@@ -1,6 +1,7 @@
-"""Decoders: the table of formats, and the guess which of them a payload is."""
+"""Decoders: one row per format, and the guess which of them a payload is."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livinglab.errors import SettingsError, UnsupportedFormatError
@@ -83,89 +84,91 @@ def guess(payload: bytes, fields: Mapping[str, str]) -> str:
 
 
 def _auto(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
-    DECODERS[guess(payload, fields)](payload, fields, route, sink)
+    FORMATS[guess(payload, fields)].decode(payload, fields, route, sink)
 
 
-DECODERS: dict[str, Decoder] = {
-    "lab": lab.decode,
-    "santander-environment": santander.decode_environment,
-    "santander-traffic": santander.decode_traffic,
-    "organicity": organicity.decode,
-    "ngsi": ngsi.decode,
-    "ultralight": ultralight.decode,
-    "iotagent-json": iotagent.decode,
-    "senml": senml.decode,
-    "sensorthings": sensorthings.decode,
-    "ttn": ttn.decode,
-    "sensor-community": sensorcommunity.decode,
-    "tasmota": tasmota.decode,
-    "zigbee2mqtt": zigbee2mqtt.decode,
-    "sparkplug": sparkplug.decode,
-    "line-protocol": lineprotocol.decode,
-    "json": anyjson.decode,
-    "table": table.decode,
-    "auto": _auto,
-}
-"""Format → decoder."""
+def _accept(route: Route) -> None:
+    """Demand nothing of a route: its format reads everything from the payload."""
 
-CHECKS: dict[str, Callable[[Route], None]] = {
-    "lab": lab.check,
-    "organicity": organicity.check,
-    "ngsi": ngsi.check,
-    "ultralight": ultralight.check,
-    "iotagent-json": iotagent.check,
-    "senml": senml.check,
-    "sensorthings": sensorthings.check,
-    "ttn": ttn.check,
-    "sensor-community": sensorcommunity.check,
-    "tasmota": tasmota.check,
-    "zigbee2mqtt": zigbee2mqtt.check,
-    "sparkplug": sparkplug.check,
-    "line-protocol": lineprotocol.check,
-    "json": anyjson.check,
-    "table": table.check,
-}
-"""Format → what it demands of its routes; ValueError says what is wrong."""
 
-SHORT: dict[str, Short] = {
-    "santander-environment": santander.short_environment,
-    "santander-traffic": santander.short_traffic,
-}
-"""Format → its short way for what comes by the hundred thousand."""
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What the lab knows of a format."""
 
-SCHEMES = {
-    "lab": "lab",
-    "santander-environment": "santander",
-    "santander-traffic": "santander",
-    "line-protocol": "influx",
-}
-"""Format → scheme of its Things' ids where no route says another; else the format's own name."""
+    decode: Decoder
+    check: Callable[[Route], None] = _accept
+    """What it demands of its routes; ValueError says what is wrong."""
+    scheme: str | None = None
+    """Scheme of its Things' ids where no route says another; None: the format's own name."""
+    topics: tuple[str, ...] = ()
+    """Filters of the topics that its makers prescribe, where they do."""
+    short: Short | None = None
+    """A shorter way for what comes by the hundred thousand."""
 
-TOPICS: dict[str, tuple[str, ...]] = {
-    "lab": ("lab/{thing}/{property}",),
-    "ultralight": ("/ul/{key}/{thing}/attrs", "/ul/{key}/{thing}/attrs/{property}"),
-    "iotagent-json": ("/json/{key}/{thing}/attrs", "/json/{key}/{thing}/attrs/{property}"),
-    "tasmota": ("tele/{thing}/{message}",),
-    "zigbee2mqtt": ("zigbee2mqtt/{thing}",),
-    "sensorthings": ("{version}/{datastream}/Observations",),
-    "sparkplug": (
-        "spBv1.0/{group}/{type}/{edge}",
-        "spBv1.0/{group}/{type}/{edge}/{device}",
+
+FORMATS: dict[str, Format] = {
+    "lab": Format(lab.decode, lab.check, topics=("lab/{thing}/{property}",)),
+    "santander-environment": Format(
+        santander.decode_environment, scheme="santander", short=santander.short_environment
     ),
+    "santander-traffic": Format(
+        santander.decode_traffic, scheme="santander", short=santander.short_traffic
+    ),
+    "organicity": Format(organicity.decode, organicity.check),
+    "ngsi": Format(ngsi.decode, ngsi.check),
+    "ultralight": Format(
+        ultralight.decode,
+        ultralight.check,
+        topics=("/ul/{key}/{thing}/attrs", "/ul/{key}/{thing}/attrs/{property}"),
+    ),
+    "iotagent-json": Format(
+        iotagent.decode,
+        iotagent.check,
+        topics=("/json/{key}/{thing}/attrs", "/json/{key}/{thing}/attrs/{property}"),
+    ),
+    "senml": Format(senml.decode, senml.check),
+    "sensorthings": Format(
+        sensorthings.decode,
+        sensorthings.check,
+        topics=("{version}/{datastream}/Observations",),
+    ),
+    "ttn": Format(ttn.decode, ttn.check),
+    "sensor-community": Format(sensorcommunity.decode, sensorcommunity.check),
+    "tasmota": Format(tasmota.decode, tasmota.check, topics=("tele/{thing}/{message}",)),
+    "zigbee2mqtt": Format(zigbee2mqtt.decode, zigbee2mqtt.check, topics=("zigbee2mqtt/{thing}",)),
+    "sparkplug": Format(
+        sparkplug.decode,
+        sparkplug.check,
+        topics=(
+            "spBv1.0/{group}/{type}/{edge}",
+            "spBv1.0/{group}/{type}/{edge}/{device}",
+        ),
+    ),
+    "line-protocol": Format(lineprotocol.decode, lineprotocol.check, scheme="influx"),
+    "json": Format(anyjson.decode, anyjson.check),
+    "table": Format(table.decode, table.check),
+    "auto": Format(_auto),
 }
-"""Format → filters of the topics that its makers prescribe, where they do."""
+"""Every format, by name."""
 
 
-def decoder(name: str) -> Decoder:
-    """Return the decoder of a format.
+def format_named(name: str) -> Format:
+    """Return a format.
 
     Raises:
-        UnsupportedFormatError: There is none.
+        UnsupportedFormatError: There is none of that name.
     """
     try:
-        return DECODERS[name]
+        return FORMATS[name]
     except KeyError:
-        raise UnsupportedFormatError(name, tuple(DECODERS)) from None
+        raise UnsupportedFormatError(name, tuple(FORMATS)) from None
+
+
+def usual_route(name: str) -> Route:
+    """Return a route for a format of which nothing else is known."""
+    known = format_named(name)
+    filter_ = known.topics[0] if known.topics else "#"
+    return Route(name=name, filter=filter_, format=name, scheme=known.scheme or name)
 
 
 def check_route(route: Route) -> None:
@@ -175,8 +178,8 @@ def check_route(route: Route) -> None:
         SettingsError: Naming the route, and what is wrong with it.
     """
     name = f"route {route.name}"
-    if route.format not in DECODERS:
-        remedy = f"name one of {', '.join(DECODERS)}"
+    if route.format not in FORMATS:
+        remedy = f"name one of {', '.join(FORMATS)}"
         raise SettingsError(name, f"there is no format {route.format!r}", remedy)
     if route.timezone is not None:
         try:
@@ -185,10 +188,6 @@ def check_route(route: Route) -> None:
             remedy = "name an IANA zone such as Europe/Madrid"
             raise SettingsError(name, f"{route.timezone!r} is no time zone", remedy) from error
     try:
-        CHECKS.get(route.format, _accept)(route)
+        FORMATS[route.format].check(route)
     except ValueError as error:
         raise SettingsError(name, str(error), "correct its filter or its options") from error
-
-
-def _accept(route: Route) -> None:
-    """Demand nothing of a route: its format reads everything from the payload."""

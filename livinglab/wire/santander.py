@@ -26,13 +26,13 @@ from livinglab.wire.routes import Route
 from livinglab.wire.sinks import Shape, Sink, Undecodable
 
 TIME, LON, LAT = "dc:modified", "ayto:longitude", "ayto:latitude"
-
-
 MOST_PLANS = 256
 """Orders of attributes that are remembered; a gateway has one."""
 
 _Plan = tuple[tuple[str, ...], Shape]
 """Attributes that hold results, and their properties."""
+_Plans = dict[tuple[str, ...], _Plan]
+"""All attributes of usual resources, in their order → plan."""
 _Short = tuple[str, int, Shape, tuple[float, ...], Point | None]
 
 
@@ -64,8 +64,8 @@ TRAFFIC = _Layout(
 )
 
 
-_PLANS_ENVIRONMENT: dict[tuple[str, ...], _Plan | None] = {}
-_PLANS_TRAFFIC: dict[tuple[str, ...], _Plan | None] = {}
+_PLANS_ENVIRONMENT: _Plans = {}
+_PLANS_TRAFFIC: _Plans = {}
 
 
 def decode_environment(payload: bytes, fields: Mapping[str, str], route: Route, sink: Sink) -> None:
@@ -92,16 +92,12 @@ def short_traffic(payload: bytes, route: Route) -> _Short | None:
     return _short(payload, _PLANS_TRAFFIC, TRAFFIC, route)
 
 
-def _short(
-    payload: bytes, plans: dict[tuple[str, ...], _Plan | None], layout: _Layout, route: Route
-) -> _Short | None:
+def _short(payload: bytes, plans: _Plans, layout: _Layout, route: Route) -> _Short | None:
     try:
         told = orjson.loads(payload)
-        plan = plans[tuple(told)]
+        plan = plans.get(tuple(told)) or _plan(told, layout, plans)
     except (ValueError, TypeError):
         return None
-    except KeyError:
-        plan = _plan(told, layout, plans)
     if plan is None:
         return None
     attributes, shape = plan
@@ -117,20 +113,18 @@ def _short(
     return thing, time, shape, results, point
 
 
-def _plan(
-    told: object, layout: _Layout, plans: dict[tuple[str, ...], _Plan | None]
-) -> _Plan | None:
+def _plan(told: object, layout: _Layout, plans: _Plans) -> _Plan | None:
     """Find out once what stands in resources with these attributes, in this order."""
     if type(told) is not dict:
         return None
     facts, attributes = {layout.identity, TIME}, tuple(told)
     known = tuple(one for one in attributes if one in layout.properties)
-    usual = known and facts <= told.keys() and told.keys() <= {*known, *facts, LON, LAT}
+    if not (known and facts <= told.keys() <= {*known, *facts, LON, LAT}):
+        return None
     if len(plans) >= MOST_PLANS:
         plans.clear()
-    shape = Shape(tuple(layout.properties[one] for one in known))
-    plans[attributes] = (known, shape) if usual else None
-    return plans[attributes]
+    plan = plans[attributes] = known, Shape(tuple(layout.properties[one] for one in known))
+    return plan
 
 
 def is_environment(told: object, fields: Mapping[str, str]) -> bool:

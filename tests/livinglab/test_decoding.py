@@ -18,7 +18,7 @@ from livinglab.domain.places import City
 from livinglab.errors import SettingsError, UnsupportedFormatError
 from livinglab.ports import Message
 from livinglab.services.decoding import decode
-from livinglab.wire.decoders import BY_BYTES, BY_DOCUMENT, BY_TEXT, DECODERS
+from livinglab.wire.decoders import BY_BYTES, BY_DOCUMENT, BY_TEXT, FORMATS
 from livinglab.wire.reasons import REASONS
 from livinglab.wire.routes import Route
 
@@ -58,7 +58,7 @@ def test_auto_does_not_guess_what_cannot_be_told(payload: bytes):
 
 def test_auto_only_takes_formats_that_there_are():
     """What it recognises, it can also read."""
-    assert BY_BYTES.keys() | BY_DOCUMENT.keys() | BY_TEXT.keys() <= DECODERS.keys()
+    assert BY_BYTES.keys() | BY_DOCUMENT.keys() | BY_TEXT.keys() <= FORMATS.keys()
 
 
 def test_unknown_format_names_the_known():

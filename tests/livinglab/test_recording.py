@@ -394,11 +394,11 @@ def failing() -> Iterator[str]:
         sink.reading(fields["thing"], "temperature", NOON_MS, 1.0, unit="K")
         raise ZeroDivisionError
 
-    decoders.DECODERS["failing"] = decode
+    decoders.FORMATS["failing"] = decoders.Format(decode)
     try:
         yield "failing"
     finally:
-        del decoders.DECODERS["failing"]
+        del decoders.FORMATS["failing"]
 
 
 def test_decoder_that_breaks_costs_its_message_only(failing):

@@ -18,6 +18,7 @@ from livinglab.ports import Message
 from livinglab.services.recording import Recorder
 from livinglab.services.registering import Registry
 from livinglab.wire.routes import Route
+from livinglab.wire.sinks import Short
 from livinglab.wire.topics import Router
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -166,8 +167,8 @@ MESSAGES = st.builds(
 class Forgetful(Recorder):
     """A Recorder that takes no message for usual, so that each goes through its decoder."""
 
-    def _know(self, topic: bytes, number: int | None, route: Route) -> None:
-        del topic, number, route
+    def _know(self, topic: bytes, way: int | Short, route: Route) -> None:
+        del topic, way, route
 
 
 class Lab:

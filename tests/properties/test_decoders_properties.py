@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +13,7 @@ from hypothesis import strategies as st
 from livinglab.domain.geometry import Point
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.services.decoding import decode
-from livinglab.wire.decoders import DECODERS
-from livinglab.wire.decoders import TOPICS as PRESCRIBED
+from livinglab.wire.decoders import FORMATS, usual_route
 from livinglab.wire.layouts import layout_named
 from livinglab.wire.reasons import REASONS
 from livinglab.wire.routes import Route
@@ -50,9 +50,9 @@ ROUTES = {
         options={"table": Table.bind(layout_named("long"), COLUMNS)},
     ),
 }
-for name in DECODERS.keys() - ROUTES.keys():
-    filter_ = PRESCRIBED.get(name, (f"{name}/#",))[0]
-    ROUTES[name] = Route(name=name, filter=filter_, format=name, scheme="x")
+for name in FORMATS.keys() - ROUTES.keys():
+    usual = usual_route(name)
+    ROUTES[name] = replace(usual, filter=f"{name}/#") if usual.filter == "#" else usual
 
 KEYS = st.sampled_from(
     [
@@ -135,7 +135,7 @@ class Counting:
         assert isinstance(path, str)
 
 
-@given(st.sampled_from(sorted(DECODERS)), PAYLOADS, st.dictionaries(KEYS, st.text(max_size=5)))
+@given(st.sampled_from(sorted(FORMATS)), PAYLOADS, st.dictionaries(KEYS, st.text(max_size=5)))
 def test_a_decoder_tells_its_sink_or_refuses_the_message(
     name: str, payload: bytes, fields: dict[str, str]
 ):
@@ -145,14 +145,14 @@ def test_a_decoder_tells_its_sink_or_refuses_the_message(
 
     refused = None
     try:
-        DECODERS[name](payload, named, ROUTES[name], sink)
+        FORMATS[name].decode(payload, named, ROUTES[name], sink)
     except Undecodable as error:
         refused = error
 
     assert refused is None or (refused.reason in REASONS and refused.detail)
 
 
-@given(st.sampled_from(sorted(DECODERS)), TOPICS, PAYLOADS)
+@given(st.sampled_from(sorted(FORMATS)), TOPICS, PAYLOADS)
 def test_decode_prints_json_for_anything(name: str, topic: str, payload: bytes):
     """Any topic and any bytes: every line is strict JSON of one of the documented shapes."""
     found = list(decode(name, payload, topic=topic, now=NOW, route=ROUTES[name], everything=True))
