@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from threading import Lock
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
@@ -15,7 +14,7 @@ from api.dependencies import Limits
 from api.pages import rendering
 from api.routes import admin, air, health, home, imports, moderation, observations, places, readings
 from livinglab import __version__
-from livinglab.bootstrap import Lab
+from livinglab.bootstrap import Lab, open_receiver
 from livinglab.errors import TooLargeError
 from livinglab.services.watching import Pulse
 
@@ -48,7 +47,8 @@ def create_app(
     app = FastAPI(title="Living lab", version=__version__, docs_url=None, redoc_url=None)
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
-    app.state.receiving = Lock()
+    app.state.receiver = open_receiver(lab)
+    app.state.importers = imports.Importers(lab)
     errors.install(app)
     for one in (health, places, air, readings, observations, moderation, admin, imports, home):
         app.include_router(one.router)

@@ -39,6 +39,14 @@ WriteDep = Annotated[UnitOfWork, Depends(_write, scope="function")]
 ReadDep = Annotated[UnitOfWork, Depends(_read, scope="function")]
 
 
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+BodyDep = Annotated[bytes, Depends(_body)]
+"""The body as it came, for what is no JSON."""
+
+
 def key_of(request: Request, work: UnitOfWork) -> ApiKey | None:
     """Return the key that came with a request; a wrong one is refused, none is none."""
     given = request.headers.get("authorization", "")

@@ -5,10 +5,10 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from api.dependencies import LabDep, demand
+from api.dependencies import BodyDep, LabDep, demand
 from api.routes.places import read_time
 from livinglab.bootstrap import Lab, open_importer
 from livinglab.domain.access import Scope
@@ -28,39 +28,25 @@ AT_ONCE = 8
 class Importers:
     """The importers of unfinished imports; one batch is taken at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, lab: Lab) -> None:
         """Begin without any."""
+        self._lab = lab
         self._open: OrderedDict[str, Importer] = OrderedDict()
         self._lock = Lock()
 
-    def take(self, lab: Lab, table: Table, file: str, rows: list[bytes]) -> dict[str, Any]:
+    def take(self, table: Table, file: str, rows: list[bytes]) -> dict[str, Any]:
         """Record rows, and tell what became of them."""
         name = table_id(table)
         with self._lock:
-            importer = self._open.pop(name, None) or open_importer(lab, table)
+            importer = self._open.pop(name, None) or open_importer(self._lab, table)
             self._open[name] = importer
             while len(self._open) > AT_ONCE:
                 self._open.popitem(last=False)
             return importer.take(file, rows).as_dict()
 
 
-def _importers(request: Request) -> Importers:
-    """Return the importers of the app, made when they are first needed."""
-    state = request.app.state
-    if not hasattr(state, "importers"):
-        state.importers = Importers()
-    found: Importers = state.importers
-    return found
-
-
-async def _body(request: Request) -> bytes:
-    return await request.body()
-
-
 @router.post("/imports")
-def take_rows(
-    request: Request, lab: LabDep, body: Annotated[bytes, Depends(_body)]
-) -> dict[str, Any]:
+def take_rows(request: Request, lab: LabDep, body: BodyDep) -> dict[str, Any]:
     """Import rows of a bulk file: durable once this is answered.
 
     The first line is JSON, `{"file", "layout", "document", "header"}`; each other line is a row
@@ -75,7 +61,8 @@ def take_rows(
         file = str(facts["file"])
     except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise InvalidError("body", f"its first line describes no table ({error})") from error
-    return _importers(request).take(lab, table, file, rows)
+    importers: Importers = request.app.state.importers
+    return importers.take(table, file, rows)
 
 
 @router.get("/export/readings")

@@ -5,13 +5,12 @@ import io
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api import public
-from api.dependencies import LabDep, ReadDep, demand
+from api.dependencies import BodyDep, LabDep, ReadDep, demand
 from api.pages.rendering import json_response
 from api.routes.places import LONGEST_S, read_time
-from livinglab.bootstrap import open_receiver
 from livinglab.domain.access import Scope
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.readings import Interval
@@ -24,26 +23,11 @@ router = APIRouter(tags=["readings"])
 MOST_READINGS = 10_000
 
 
-def _receiver(request: Request, lab: LabDep) -> Receiver:
-    """Return the receiver of the app, made when the first Reading comes."""
-    state = request.app.state
-    with state.receiving:
-        if not hasattr(state, "receiver"):
-            state.receiver = open_receiver(lab)
-        found: Receiver = state.receiver
-    return found
-
-
-async def _body(request: Request) -> bytes:
-    return await request.body()
-
-
 @router.post("/readings")
 def post_readings(
     request: Request,
     lab: LabDep,
-    receiver: Annotated[Receiver, Depends(_receiver)],
-    payload: Annotated[bytes, Depends(_body)],
+    payload: BodyDep,
     format: str,  # noqa: A002 - the public name
     thing: str = "",
     property: str = "",  # noqa: A002 - the public name
@@ -54,8 +38,8 @@ def post_readings(
     """
     with lab.work(write=False) as work:
         demand(request, work, Scope.SUBMIT)
-    received = receiver.take(format, payload, {"thing": thing, "property": property})
-    return public.received(received)
+    receiver: Receiver = request.app.state.receiver
+    return public.received(receiver.take(format, payload, {"thing": thing, "property": property}))
 
 
 @router.get("/datastreams/{key}/readings")

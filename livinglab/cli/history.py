@@ -3,15 +3,12 @@
 Where a lab runs on the data folder, it is asked over HTTP, because one process holds the Readings.
 """
 
-import http.client
 import json
 import os
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -23,11 +20,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
 from livinglab import bootstrap
+from livinglab.cli.asking import ask, pieces, told
+from livinglab.cli.looking import instant
 from livinglab.cli.printing import print_rows
-from livinglab.cli.registry import ADDRESS_FILE
 from livinglab.config import Settings, read_settings
 from livinglab.domain.readings import Interval
-from livinglab.errors import LabBusyError, NotFoundError, UnavailableError, UnreadableInputError
+from livinglab.errors import LabBusyError, UnreadableInputError
 from livinglab.services.exporting import COLUMNS, csv_text, export_rows, plan_export
 from livinglab.services.importing import (
     BATCH,
@@ -43,11 +41,6 @@ from livinglab.wire.table import Layout
 
 OVER_HTTP = 40 * 1024
 """Bytes of rows in one request, unless one row has more: a lab takes 64 KiB at a time."""
-PIECE = 64 * 1024
-"""Bytes of an answer that are read at once."""
-PATIENCE_S = 600
-"""How long the running lab may take for one answer. [s]"""
-
 NOTES = {
     "passed_over": "the layout knows nothing of",
     "joined": "several instruments are one Datastream in",
@@ -135,74 +128,11 @@ def _over_http(settings: Settings) -> Opener:
         head = json.dumps(facts).encode()
 
         def take(rows: Sequence[bytes]) -> Imported:
-            answer = _ask(settings, "/admin/imports", b"\n".join([head, *rows]))
-            with _listening():
-                return Imported.of(json.loads(b"".join(_pieces(answer))))
+            return Imported.of(told(ask(settings, "/admin/imports", b"\n".join([head, *rows]))))
 
         return take
 
     return opening
-
-
-def _ask(settings: Settings, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    """Ask the running lab, and return its answer to read from.
-
-    Raises:
-        NotFoundError: It knows nothing of that name, or may not tell.
-        UnavailableError: It does not answer, or refuses.
-    """
-    with _listening():
-        running = json.loads((settings.data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        request = urllib.request.Request(  # noqa: S310 - the address is the lab's own, from its file
-            f"{running['url']}{path}",
-            data=body,
-            headers={
-                "Authorization": f"Bearer {running['admin_key']}",
-                "Content-Type": "application/octet-stream",
-            },
-        )
-        try:
-            answer = urllib.request.urlopen(request, timeout=PATIENCE_S)  # noqa: S310 - likewise
-        except urllib.error.HTTPError as error:
-            told = _problem(error)
-            if "kind" in told and "key" in told:
-                raise NotFoundError(told["kind"], told["key"]) from error
-            problem = f"refuses ({told.get('detail', error.reason)})"
-            raise UnavailableError("the running lab", problem) from error
-        found: http.client.HTTPResponse = answer
-        return found
-
-
-def _pieces(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Yield an answer as it comes."""
-    with answer:
-        while True:
-            with _listening():
-                piece = answer.read(PIECE)
-            if not piece:
-                return
-            yield piece
-
-
-@contextmanager
-def _listening() -> Iterator[None]:
-    """Say it in the lab's own words if the running one falls silent."""
-    try:
-        yield
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        raise UnavailableError(
-            "the running lab",
-            f"does not answer ({error})",
-            "wait until it is ready, then give the same command again",
-        ) from error
-
-
-def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
-    try:
-        told = json.loads(error.read())
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _import(source: Source, opener: Opener, data: Path | None, most: int) -> dict[str, Any]:
@@ -275,7 +205,7 @@ def export_readings(
     data: Path | None,
 ) -> None:
     """Write public Readings to standard output."""
-    start, end = _instant("--from", from_), _instant("--to", to) if to else datetime.now(UTC)
+    start, end = instant("--from", from_), instant("--to", to) if to else datetime.now(UTC)
     if start > end:
         raise UnreadableInputError("--from", "must not lie after --to")
     if format_ not in {"csv", "parquet"}:
@@ -293,16 +223,6 @@ def export_readings(
                 sys.stdout.buffer.write(piece)
 
 
-def _instant(option: str, text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UnreadableInputError(option, f"{text!r} is no RFC 3339 time") from error
-    if found.tzinfo is None:
-        raise UnreadableInputError(option, f"{text!r} has no zone; end it in Z or +01:00")
-    return found.astimezone(UTC)
-
-
 @contextmanager
 def _exported(
     settings: Settings, interval: Interval, which: Mapping[str, str | None]
@@ -314,7 +234,7 @@ def _exported(
         asked = {"from": interval.start.isoformat(), "to": interval.end.isoformat()}
         asked |= {name: key for name, key in which.items() if key is not None}
         path = f"/admin/export/readings?{urllib.parse.urlencode(asked)}"
-        yield _pieces(_ask(settings, path))
+        yield pieces(ask(settings, path))
         return
     try:
         with lab.work(write=False) as work:

@@ -111,7 +111,7 @@ def run_decode(
         _payload(file),
         topic=topic,
         timezone=timezone,
-        now=_time(now),
+        now=instant("--now", now) if now else datetime.now(UTC),
         route=_route(route),
         everything=everything,
     ):
@@ -160,16 +160,19 @@ def _payload(file: str) -> bytes:
         raise UnreadableInputError(file, f"cannot be read ({error.strerror})") from error
 
 
-def _time(now: str | None) -> datetime:
-    if now is None:
-        return datetime.now(UTC)
+def instant(option: str, text: str) -> datetime:
+    """Read an instant that an option gives, in UTC.
+
+    Raises:
+        UnreadableInputError: It is none, or tells no zone.
+    """
     try:
-        time = datetime.fromisoformat(now)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UnreadableInputError("--now", f"{now!r} is no RFC 3339 time") from error
-    if time.tzinfo is None:
-        raise UnreadableInputError("--now", f"{now!r} has no zone; end it in Z or +01:00")
-    return time.astimezone(UTC)
+        raise UnreadableInputError(option, f"{text!r} is no RFC 3339 time") from error
+    if found.tzinfo is None:
+        raise UnreadableInputError(option, f"{text!r} has no zone; end it in Z or +01:00")
+    return found.astimezone(UTC)
 
 
 def _route(path: Path | None) -> Route | None:

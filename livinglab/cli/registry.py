@@ -4,8 +4,6 @@ import csv
 import hashlib
 import json
 import secrets
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from livinglab import bootstrap
+from livinglab.cli.asking import ask, told
 from livinglab.cli.printing import print_rows
 from livinglab.config import Settings, read_settings
 from livinglab.domain.access import ApiKey, Scope
@@ -23,15 +22,12 @@ from livinglab.errors import (
     ConflictError,
     LabBusyError,
     NotFoundError,
-    UnavailableError,
     UnreadableInputError,
 )
 from livinglab.ports import UnitOfWork
 from livinglab.services import registering
+from livinglab.services.learning import skew_of
 from livinglab.services.replaying import Replayed, drop, replay
-
-ADDRESS_FILE = "lab.json"
-"""In the data folder, mode 0600: where the running lab listens, and a key of scope admin."""
 
 _errors = Console(stderr=True)
 
@@ -124,6 +120,15 @@ def show_thing(key: str, data: Path | None, *, as_json: bool) -> None:
                     "since": _time(where.since),
                 }
                 for where in work.things.locations(key)
+            ),
+            *(
+                {
+                    "what": "clock",
+                    "value": f"{skew.lag_s:.0f} s late when it arrives, median of {skew.samples}",
+                    "since": _time(skew.at),
+                }
+                for skew in [skew_of(work.things.datastreams(key), work)]
+                if skew is not None
             ),
         ]
     print_rows(rows, as_json=as_json, empty="")
@@ -267,22 +272,8 @@ def _replay_over_http(
     settings: Settings, reason: str | None, route: str | None, *, dry_run: bool
 ) -> Replayed:
     """Ask the running lab to replay."""
-    try:
-        running = json.loads((settings.data / ADDRESS_FILE).read_text(encoding="utf-8"))
-        request = urllib.request.Request(  # noqa: S310 - the address is the lab's own, from its file
-            f"{running['url']}/admin/quarantine:replay",
-            data=json.dumps({"reason": reason, "route": route, "dry_run": dry_run}).encode(),
-            headers={
-                "Authorization": f"Bearer {running['admin_key']}",
-                "Content-Type": "application/json",
-            },
-        )
-        with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310 - likewise
-            return Replayed(**json.loads(answer.read()))
-    except (OSError, urllib.error.URLError, ValueError, KeyError) as error:
-        raise UnavailableError(
-            "the running lab", f"does not answer ({error})", "stop it, or wait until it is ready"
-        ) from error
+    wanted = json.dumps({"reason": reason, "route": route, "dry_run": dry_run}).encode()
+    return Replayed(**told(ask(settings, "/admin/quarantine:replay", wanted, "application/json")))
 
 
 def drop_quarantined(reason: str | None, route: str | None, data: Path | None) -> None:

@@ -33,7 +33,8 @@ from livinglab.bootstrap import (
     settable_clock,
     start_local_broker,
 )
-from livinglab.cli.registry import ADDRESS_FILE, new_key
+from livinglab.cli.asking import ADDRESS_FILE
+from livinglab.cli.registry import new_key
 from livinglab.config import CityFile, Settings, read_settings
 from livinglab.domain.ledger import Tally
 from livinglab.errors import PortBusyError, SettingsError

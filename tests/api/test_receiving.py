@@ -133,9 +133,8 @@ def test_a_store_that_is_away_is_no_success(client, lab):
             return getattr(present, name)
 
     present = lab.readings
-    object.__setattr__(lab, "readings", Away())
+    client.app.state.receiver.recorder.readings = Away()
     answer = send(client, f'{{"v": 1, "t": {AT}}}', format="lab", thing="a", property="no2")
-    object.__setattr__(lab, "readings", present)
 
     assert 503 == answer.status_code
     assert "Retry-After" in answer.headers

@@ -8,11 +8,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from livinglab.adapters.mqtt.local import free_port
+from livinglab.adapters.relational.unit_of_work import SqlCivicStore
+from livinglab.domain.quality import Skew
+from livinglab.domain.readings import to_ms
+from livinglab.domain.things import Datastream, Thing, ThingState
 
 
 def livinglab(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -182,6 +188,27 @@ def test_decode_prints_json_lines(tmp_path):
     assert ("lab:post", "2026-01-01T00:00:00Z", "Cel", 1) == tuple(
         line[name] for name in ("thing", "time", "unit", "flag")
     )
+
+
+def test_thing_show_tells_how_wrong_its_clock_is(tmp_path):
+    """The median over its Datastreams, which share the clock."""
+    store = SqlCivicStore.open(f"sqlite:///{tmp_path / 'civic.sqlite'}", migrate=True)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with closing(store), store.work() as work:
+        known = {"state": ThingState.CONFIRMED, "route": "lab", "introduced_at": now}
+        work.things.add([Thing(scheme="lab", external_id="post", **known)])
+        streams = [
+            Datastream(thing="lab:post", observed_property=name, introduced_at=now)
+            for name in ("no2", "o3")
+        ]
+        work.things.add_datastreams(streams)
+        told = zip(streams, (7_190.0, 7_210.0), strict=True)
+        work.quality.note_skews([Skew(one.number or 0, lag, 16, to_ms(now)) for one, lag in told])
+
+    shown = livinglab("thing", "show", "lab:post", "--json", "--data", str(tmp_path))
+    [clock] = [row for row in json.loads(shown.stdout) if row["what"] == "clock"]
+
+    assert "7200 s late when it arrives, median of 32" == clock["value"]
 
 
 def test_route_says_who_takes_a_topic(tmp_path):

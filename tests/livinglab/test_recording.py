@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ from livinglab.domain.readings import (
 )
 from livinglab.domain.things import Location, ThingState
 from livinglab.errors import StoreUnavailableError
-from livinglab.ports import Message
+from livinglab.ports import Message, UnitOfWork
 from livinglab.services.gathering import Intake
 from livinglab.services.recording import DETAILS_KEPT, NO_ROUTE, Recorder
 from livinglab.services.registering import Registry
@@ -777,3 +778,57 @@ def test_what_the_city_does_not_keep_is_refused():
 
     assert [(kept, 1.0)] == [(one.time, one.result) for one in lab.of("lab:t1:temperature")]
     assert ["too_old"] == lab.reasons()
+
+
+def test_two_recorders_may_meet_a_thing_at_the_same_time():
+    """MQTT and HTTP have a registry each; whoever comes second takes what the first entered."""
+    lab = Lab()
+    other = Recorder(
+        router=Router([LAB]),
+        registry=Registry(lab.civic, city_box=CITY),
+        readings=lab.readings,
+        civic=lab.civic,
+        clock=lab.clock,
+        quarantine_cap=1_000_000,
+    )
+    lab.registry.refresh()
+    mine = lab.recorder.decode([value(1.0, NOON - SECOND, lat=SQUARE.lat, lon=SQUARE.lon)])
+    other.record([value(2.0, NOON, lat=SQUARE.lat, lon=SQUARE.lon)])
+
+    lab.recorder.complete(mine)
+
+    assert ["lab:t1"] == lab.things()
+    assert [1.0, 2.0] == [one.result for one in lab.of("lab:t1:temperature")]
+    with lab.civic.work(write=False) as work:
+        assert 1 == len(work.things.locations("lab:t1"))
+        assert 1 == len(work.places.all())
+
+
+class Away(MemoryCivicStore):
+    """Civic data that do not answer until somebody lets them."""
+
+    here = True
+
+    @contextmanager
+    def work(self, *, write: bool = True) -> Iterator[UnitOfWork]:
+        if not self.here:
+            raise StoreUnavailableError("civic data", "the server is away", "start it")
+        with super().work(write=write) as work:
+            yield work
+
+
+def test_a_store_that_is_away_is_no_fault_of_the_message():
+    """A message without time that comes again is looked up; meanwhile it is not refused."""
+    lab = Lab()
+    lab.civic = lab.registry.civic = lab.recorder.civic = Away()
+    lab.record(value(21.5, None))
+    again = value(21.5, None, AGAIN)
+    lab.civic.here = False
+
+    with pytest.raises(StoreUnavailableError):
+        lab.recorder.decode([again])
+    lab.civic.here = True
+    lab.record(again)
+
+    assert 1 == len(lab.of("lab:t1:temperature"))
+    assert [] == lab.reasons()
