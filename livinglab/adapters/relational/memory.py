@@ -5,16 +5,17 @@ with, and a unit of work that fails leaves nothing behind. What a unit of work h
 own copies.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from operator import attrgetter
 from threading import Lock
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 from livinglab import ports
+from livinglab.adapters.relational.memory_rows import E, Kind, Rows, Table, copied
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box, Point
@@ -32,86 +33,52 @@ from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.errors import ConflictError, StoreUnavailableError
 
-
-class _Numbered(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-    number: int | None
-
-
-E = TypeVar("E", bound=_Numbered)
-
-_Key = tuple[str, Hashable]
-"""What is unique, and its value; None is never a duplicate."""
-_Reference = tuple[str, str, Hashable]
-"""Kind, what is unique there, and its value; None refers to nothing."""
-
-
-def _nothing(_: object) -> tuple[()]:
-    return ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind(Generic[E]):
-    """What a database would know of a table."""
-
-    type: type[E]
-    unique: Callable[[E], Iterable[_Key]] = _nothing
-    refers: Callable[[E], Iterable[_Reference]] = _nothing
-    append_only: bool = False
-    registry: bool = False
-    """Whether a change moves the registry's version."""
-
-    @property
-    def name(self) -> str:
-        return self.type.__name__
-
-
-_ZONE = _Kind(Zone, lambda one: [("key", one.key)], registry=True)
-_PLACE = _Kind(
+_ZONE = Kind(Zone, lambda one: [("key", one.key)], registry=True)
+_PLACE = Kind(
     Place,
     lambda one: [("key", one.key)],
     lambda one: [("Zone", "key", one.zone)],
     registry=True,
 )
-_THING = _Kind(
+_THING = Kind(
     Thing,
     lambda one: [("key", one.key)],
     lambda one: [("Place", "key", one.place)],
     registry=True,
 )
-_DATASTREAM = _Kind(
+_DATASTREAM = Kind(
     Datastream,
     lambda one: [("key", one.key), ("number", one.number)],
     lambda one: [("Thing", "key", one.thing)],
     registry=True,
 )
-_LOCATION = _Kind(
+_LOCATION = Kind(
     Location,
     refers=lambda one: [("Thing", "key", one.thing), ("Place", "key", one.place)],
     append_only=True,
     registry=True,
 )
-_CONTRIBUTOR = _Kind(
+_CONTRIBUTOR = Kind(
     Contributor,
     lambda one: [("pseudonym", one.pseudonym), ("token_sha256", one.token_sha256)],
 )
-_OBSERVATION = _Kind(
+_OBSERVATION = Kind(
     Observation,
     lambda one: [("id", one.id), ("client_key", (one.source, one.client_key))],
     lambda one: [("Place", "key", one.place), ("Contributor", "pseudonym", one.contributor)],
 )
-_PLACE_LINK = _Kind(
+_PLACE_LINK = Kind(
     PlaceLink,
     refers=lambda one: [("Observation", "id", one.observation), ("Place", "key", one.place)],
     append_only=True,
 )
-_STATUS_EVENT = _Kind(
+_STATUS_EVENT = Kind(
     StatusEvent, refers=lambda one: [("Observation", "id", one.observation)], append_only=True
 )
-_QUARANTINED = _Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
-_API_KEY = _Kind(ApiKey, lambda one: [("name", one.name), ("secret_sha256", one.secret_sha256)])
+_QUARANTINED = Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
+_API_KEY = Kind(ApiKey, lambda one: [("name", one.name), ("secret_sha256", one.secret_sha256)])
 
-_KINDS: tuple[_Kind[Any], ...] = (
+_KINDS: tuple[Kind[Any], ...] = (
     _ZONE,
     _PLACE,
     _THING,
@@ -124,15 +91,6 @@ _KINDS: tuple[_Kind[Any], ...] = (
     _QUARANTINED,
     _API_KEY,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Table(Generic[E]):
-    """What is committed of one kind; nobody changes it."""
-
-    rows: Mapping[int, E] = field(default_factory=dict)
-    numbers: Mapping[_Key, int] = field(default_factory=dict)
-    last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +107,8 @@ class _Checked:
 class _State:
     """All that is committed; nobody changes it."""
 
-    tables: Mapping[str, _Table[Any]] = field(
-        default_factory=lambda: {kind.name: _Table() for kind in _KINDS}
+    tables: Mapping[str, Table[Any]] = field(
+        default_factory=lambda: {kind.name: Table() for kind in _KINDS}
     )
     version: int = 0
     tallies: Mapping[tuple[date, str], Tally] = field(default_factory=dict)
@@ -160,160 +118,8 @@ class _State:
     checked: _Checked = field(default_factory=_Checked)
 
 
-class _Rows(Generic[E]):
-    """One unit of work's view of one kind: what is committed, with its own changes above."""
-
-    def __init__(
-        self, kind: _Kind[E], table: _Table[E], others: "Mapping[str, _Rows[Any]]"
-    ) -> None:
-        self._kind = kind
-        self._table = table
-        self._others = others
-        self._facts = attrgetter(*(one.name for one in fields(kind.type)))
-        self._own: dict[int, E] = {}
-        self._seen: dict[int, Any] = {}
-        self._numbers: dict[_Key, int | None] = {}
-        self._changed: set[int] = set()
-        self._gone: set[int] = set()
-        self._last = table.last
-        self.changes = 0
-
-    def number(self, key: _Key) -> int | None:
-        """Return the number of the row that a unique key belongs to."""
-        if key in self._numbers:
-            return self._numbers[key]
-        return self._table.numbers.get(key)
-
-    def find(self, what: str, value: Hashable) -> E | None:
-        """Return the row that a unique key belongs to."""
-        number = self.number((what, value))
-        return None if number is None else self._handed(number)
-
-    def numbered(self, number: int) -> E | None:
-        """Return the row of a number."""
-        known = number in self._own or number in self._table.rows
-        return self._handed(number) if known and number not in self._gone else None
-
-    def where(self, wanted: Callable[[E], bool] = lambda _: True) -> list[E]:
-        """List rows by number."""
-        return [self._handed(number) for number, row in self.peek() if wanted(row)]
-
-    def peek(self) -> Iterator[tuple[int, E]]:
-        """Yield rows by number, to look at only."""
-        for number, row in self._table.rows.items():
-            if number not in self._gone:
-                yield number, self._own.get(number, row)
-        for number in range(self._table.last + 1, self._last + 1):
-            if number not in self._gone:
-                yield number, self._own[number]
-
-    def __len__(self) -> int:
-        return len(self._table.rows) + self._last - self._table.last - len(self._gone)
-
-    def _handed(self, number: int) -> E:
-        if number not in self._own:
-            copy = self._own[number] = _copy(self._table.rows[number])
-            self._seen[number] = self._facts(copy)
-        return self._own[number]
-
-    def add(self, entities: Sequence[E]) -> None:
-        """Keep new ones and number them; all of them or none."""
-        taken: dict[_Key, int | None] = {}
-        for number, one in enumerate(entities, self._last + 1):
-            self._check(one)
-            for key in self._keys(one, number):
-                if key in taken or self.number(key) is not None:
-                    raise _taken(self._kind, key)
-                taken[key] = number
-        self._numbers |= taken
-        for one in entities:
-            self._last += 1
-            one.number = self._last
-            self._own[self._last] = one
-            self._seen[self._last] = self._facts(one)
-            self._changed.add(self._last)
-        self.changes += len(entities)
-
-    def remove(self, number: int) -> None:
-        """Forget a row."""
-        for key in self._keys(self._handed(number), number):
-            self._numbers[key] = None
-        self._gone.add(number)
-
-    def flush(self) -> None:
-        """Notice what was changed on the entities that were handed out."""
-        for number in self._own.keys() - self._gone:
-            one = self._own[number]
-            facts = self._facts(one)
-            if facts != self._seen[number]:
-                self._alter(number, one)
-                self._seen[number] = facts
-
-    def _alter(self, number: int, one: E) -> None:
-        if self._kind.append_only:
-            raise ConflictError(f"{self._kind.name} {number} is history and cannot be changed")
-        self._check(one)
-        for key in self._keys(one, number):
-            if self.number(key) not in {None, number}:
-                raise _taken(self._kind, key)
-        before = replace(one, **dict(zip(self._names(), self._seen[number], strict=True)))
-        self._numbers |= dict.fromkeys(self._keys(before, number))
-        self._numbers |= dict.fromkeys(self._keys(one, number), number)
-        self._changed.add(number)
-        self.changes += 1
-
-    def _names(self) -> list[str]:
-        return [one.name for one in fields(self._kind.type)]
-
-    def _keys(self, one: E, number: int) -> list[_Key]:
-        keys = self._kind.unique(one)
-        return [
-            (what, number if what == "number" else value)
-            for what, value in keys
-            if what == "number" or value is not None
-        ]
-
-    def _check(self, one: E) -> None:
-        for value in self._facts(one):
-            if isinstance(value, datetime) and value.tzinfo is None:
-                raise ValueError(f"{self._kind.name} needs aware times, not {value}")
-        for kind, what, value in self._kind.refers(one):
-            if value is not None and self._others[kind].number((what, value)) is None:
-                raise ConflictError(
-                    f"{self._kind.name} names the {kind} {value!r}, which is not stored"
-                )
-
-    def committed(self) -> _Table[E]:
-        """Return what the store holds once this unit of work is kept."""
-        if not self._changed and not self._gone:
-            return self._table
-        rows = dict(self._table.rows)
-        rows.update({number: _copy(self._own[number]) for number in sorted(self._changed)})
-        numbers = {**self._table.numbers, **self._numbers}
-        return _Table(
-            {number: row for number, row in rows.items() if number not in self._gone},
-            {key: number for key, number in numbers.items() if number is not None},
-            self._last,
-        )
-
-    def undo(self) -> None:
-        """Take back the numbers of what was added."""
-        for number in range(self._table.last + 1, self._last + 1):
-            self._own[number].number = None
-
-
-def _copy(entity: E) -> E:
-    # Not copy.copy: a mapped class keeps the database session's notes in its instances.
-    return replace(entity)
-
-
-def _taken(kind: _Kind[Any], key: _Key) -> ConflictError:
-    what, value = key
-    return ConflictError(f"{kind.name} with {what} {value!r} is stored already")
-
-
 class _Zones:
-    def __init__(self, rows: _Rows[Zone]) -> None:
+    def __init__(self, rows: Rows[Zone]) -> None:
         self._rows = rows
 
     def all(self) -> list[Zone]:
@@ -327,7 +133,7 @@ class _Zones:
 
 
 class _Places:
-    def __init__(self, rows: _Rows[Place]) -> None:
+    def __init__(self, rows: Rows[Place]) -> None:
         self._rows = rows
 
     def all(self) -> list[Place]:
@@ -343,9 +149,9 @@ class _Places:
 class _Things:
     def __init__(
         self,
-        things: _Rows[Thing],
-        datastreams: _Rows[Datastream],
-        locations: _Rows[Location],
+        things: Rows[Thing],
+        datastreams: Rows[Datastream],
+        locations: Rows[Location],
         version: Callable[[], int],
     ) -> None:
         self._things = things
@@ -383,7 +189,7 @@ class _Things:
 
 
 class _Contributors:
-    def __init__(self, rows: _Rows[Contributor]) -> None:
+    def __init__(self, rows: Rows[Contributor]) -> None:
         self._rows = rows
 
     def get(self, pseudonym: str) -> Contributor | None:
@@ -399,9 +205,9 @@ class _Contributors:
 class _Observations:
     def __init__(
         self,
-        observations: _Rows[Observation],
-        links: _Rows[PlaceLink],
-        events: _Rows[StatusEvent],
+        observations: Rows[Observation],
+        links: Rows[PlaceLink],
+        events: Rows[StatusEvent],
     ) -> None:
         self._observations = observations
         self._links = links
@@ -484,14 +290,14 @@ def _inside(point: Point | None, box: Box) -> bool:
 
 
 class _Quarantine:
-    def __init__(self, rows: _Rows[Quarantined]) -> None:
+    def __init__(self, rows: Rows[Quarantined]) -> None:
         self._rows = rows
 
     def keep(self, refused: Sequence[Quarantined]) -> None:
         for one in refused:
             known = self._rows.find("message", (one.topic, one.sha256, one.reason))
             if known is None:
-                self._rows.add([_copy(one)])
+                self._rows.add([copied(one)])
             else:
                 known.count += one.count
                 known.last_seen = max(known.last_seen, one.last_seen)
@@ -582,7 +388,7 @@ class _Aliases:
 
 class _Conflicts:
     def __init__(
-        self, lost: tuple[tuple[Replacement, datetime], ...], datastreams: _Rows[Datastream]
+        self, lost: tuple[tuple[Replacement, datetime], ...], datastreams: Rows[Datastream]
     ) -> None:
         self.lost = lost
         self._datastreams = datastreams
@@ -598,7 +404,7 @@ class _Conflicts:
 
 
 class _Quality:
-    def __init__(self, checked: _Checked, datastreams: _Rows[Datastream]) -> None:
+    def __init__(self, checked: _Checked, datastreams: Rows[Datastream]) -> None:
         self.checked = checked
         self._datastreams = datastreams
 
@@ -656,7 +462,7 @@ class _Quality:
 
 
 class _Keys:
-    def __init__(self, rows: _Rows[ApiKey]) -> None:
+    def __init__(self, rows: Rows[ApiKey]) -> None:
         self._rows = rows
 
     def with_secret(self, secret_sha256: str) -> ApiKey | None:
@@ -679,9 +485,9 @@ class _Work:
 
     def __init__(self, state: _State) -> None:
         self._base = state
-        self._rows: dict[str, _Rows[Any]] = {}
+        self._rows: dict[str, Rows[Any]] = {}
         for kind in _KINDS:
-            self._rows[kind.name] = _Rows(kind, state.tables[kind.name], self._rows)
+            self._rows[kind.name] = Rows(kind, state.tables[kind.name], self._rows)
         self.zones: ports.Zones = _Zones(self._of(_ZONE))
         self.places: ports.Places = _Places(self._of(_PLACE))
         datastreams = self._of(_DATASTREAM)
@@ -705,8 +511,8 @@ class _Work:
         self.aliases: ports.Aliases = self._aliases
         self.quality: ports.Quality = self._quality
 
-    def _of(self, kind: _Kind[E]) -> _Rows[E]:
-        return cast("_Rows[E]", self._rows[kind.name])
+    def _of(self, kind: Kind[E]) -> Rows[E]:
+        return cast("Rows[E]", self._rows[kind.name])
 
     def version(self) -> int:
         registry = [self._rows[kind.name] for kind in _KINDS if kind.registry]
