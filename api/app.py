@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
-from api.dependencies import Limits
+from api.dependencies import Answers, Limits
 from api.pages import rendering
 from api.routes import admin, air, health, home, imports, moderation, observations, places, readings
 from livinglab import __version__
@@ -47,6 +47,7 @@ def create_app(
     app = FastAPI(title="Living lab", version=__version__, docs_url=None, redoc_url=None)
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
+    app.state.airs = Answers()
     app.state.receiver = open_receiver(lab)
     app.state.importers = imports.Importers(lab)
     errors.install(app)

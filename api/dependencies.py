@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
@@ -104,3 +104,26 @@ def network_of(request: Request) -> str:
     """Return the caller's network: /24 of IPv4, /48 of IPv6."""
     host = request.client.host if request.client else "unknown"
     return ":".join(host.split(":")[:3]) if ":" in host else host.rpartition(".")[0]
+
+
+class Answers:
+    """Answers that cost much, kept for whoever asks the same; the oldest goes first."""
+
+    MOST = 512
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._kept: OrderedDict[Hashable, dict[str, Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, question: Hashable, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the answer to a question, which names everything that may change it."""
+        with self._lock:
+            known = self._kept.get(question)
+        if known is None:
+            known = make()
+            with self._lock:
+                self._kept[question] = known
+                while len(self._kept) > self.MOST:
+                    self._kept.popitem(last=False)
+        return known

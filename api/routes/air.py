@@ -4,13 +4,15 @@ Every number goes with what it rests on: pollutant, Datastream, coverage, table 
 whether that table's row was compared with its source.
 """
 
+from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from api import public
-from api.dependencies import LabDep, ReadDep
+from api.dependencies import Answers, LabDep, ReadDep
+from livinglab.bootstrap import Lab
 from livinglab.domain.air_quality import (
     EUROPEAN,
     Assessment,
@@ -23,6 +25,7 @@ from livinglab.domain.air_quality import (
 )
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.errors import InvalidError
+from livinglab.ports import UnitOfWork
 from livinglab.services.assessing import AirNow, AirYear, Judged, air_now, air_year
 
 router = APIRouter(tags=["places"])
@@ -37,6 +40,7 @@ DIGITS = 4
 @router.get("/places/{key}/air")
 def show_air(
     key: str,
+    request: Request,
     lab: LabDep,
     work: ReadDep,
     year: Annotated[
@@ -47,11 +51,32 @@ def show_air(
         StationKind, Query(description="What the Place is measured for.")
     ] = StationKind.OTHER,
 ) -> Json:
-    """Tell how good the air at a Place is, and which limit values it kept in a year."""
+    """Tell how good the air at a Place is, and which limit values it kept in a year.
+
+    Told anew each hour, and whenever a Thing or a Place changed.
+    """
     now, timezone = lab.clock.now(), lab.city.timezone
     this_year = now.astimezone(ZoneInfo(timezone)).year
     if year is not None and year > this_year:
         raise InvalidError("year", f"must be {this_year} or before")
+    answers: Answers = request.app.state.airs
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    question = (key, year or this_year, index, station, hour, work.things.version())
+    return answers.get(
+        question, lambda: _air(lab, work, key, year or this_year, index, station, now)
+    )
+
+
+def _air(
+    lab: Lab,
+    work: UnitOfWork,
+    key: str,
+    year: int,
+    index: str,
+    station: StationKind,
+    now: datetime,
+) -> Json:
+    timezone = lab.city.timezone
     latest = air_now(
         key,
         table=index,
@@ -61,9 +86,7 @@ def show_air(
         work=work,
         readings=lab.readings,
     )
-    whole = air_year(
-        key, year or this_year, timezone=timezone, now=now, work=work, readings=lab.readings
-    )
+    whole = air_year(key, year, timezone=timezone, now=now, work=work, readings=lab.readings)
     return {
         "place": public.place(latest.place),
         "index": _index(latest),

@@ -167,3 +167,28 @@ def test_provisional_things_say_nothing(client, lab):
 def test_what_is_refused(client, url, status):
     """Places and tables that do not exist, and years to come."""
     assert status == client.get(url).status_code
+
+
+def test_the_same_question_is_answered_once_an_hour(client, lab):
+    """A year of hours costs much, and anybody may ask; a new Reading waits for the next hour."""
+    measure(lab, "a", "no2", (NOW - HOUR, 30.0))
+    asked = "/places/square/air?station=traffic"
+    before = client.get(asked).json()
+    present, client.app.state.lab.readings.every = lab.readings.every, None  # it must not be asked
+
+    again = client.get(asked).json()
+    lab.readings.every = present
+
+    assert before == again
+
+
+def test_a_thing_that_is_withdrawn_is_gone_at_once(client, lab):
+    """What was public a moment ago is not told out of memory."""
+    measure(lab, "a", "no2", (NOW - HOUR, 30.0))
+    asked = "/places/square/air?station=traffic"
+    before = client.get(asked).json()["index"]["pollutants"]
+    with lab.work() as work:
+        work.things.get("x:a").state = ThingState.TEST
+
+    assert 1 == len(before)
+    assert [] == client.get(asked).json()["index"]["pollutants"]
