@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import trustme
@@ -26,23 +25,17 @@ from livinglab.adapters.relational.unit_of_work import SqlCivicStore
 from livinglab.adapters.relational.vault import SqlVault
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
-from livinglab.domain.observations import (
-    Channel,
-    Observation,
-    ObservationKind,
-    PlaceLink,
-    Status,
-    StatusEvent,
-    Visibility,
-)
-from livinglab.domain.places import JoinMethod, Place
-from livinglab.domain.readings import Replacement
-from livinglab.domain.things import Datastream, Location, Thing, ThingState
+from livinglab.domain.things import Datastream
 from livinglab.errors import SettingsError, StoreUnavailableError
-from livinglab.ports import CivicStore, UnitOfWork
+from livinglab.ports import CivicStore
+from tests.civic_samples import (
+    NOW,
+    a_thing,
+    an_observation,
+    enter_one_of_each_history,
+    enter_somebody_somewhere,
+)
 from tests.postgres_server import USER, PostgresServer
-
-NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -75,48 +68,6 @@ def impatient(url: str) -> Engine:
     )
 
 
-def a_thing(external_id: str = "post") -> Thing:
-    return Thing(
-        scheme="lab",
-        external_id=external_id,
-        state=ThingState.CONFIRMED,
-        route="lab",
-        introduced_at=NOW,
-    )
-
-
-def an_observation() -> Observation:
-    return Observation(
-        id=uuid4(),
-        contributor="somebody",
-        source="api",
-        client_key=str(uuid4()),
-        body_sha256="0" * 64,
-        kind=ObservationKind.PROBLEM,
-        category="air",
-        channel=Channel.WEB,
-        assisted=False,
-        text="words",
-        lang=None,
-        severity=None,
-        occurred_at=NOW,
-        submitted_at=None,
-        received_at=NOW,
-        skew_s=None,
-        time_corrected=False,
-        place="square",
-        method=JoinMethod.PIN,
-        distance_m=1.0,
-        confidence=1.0,
-        lon=None,
-        lat=None,
-        accuracy_m=None,
-        public_lon=None,
-        public_lat=None,
-        visibility=Visibility.PUBLIC,
-    )
-
-
 def refused(**facts: object) -> Quarantined:
     usual: dict[str, object] = {
         "reason": "bad_json",
@@ -133,43 +84,6 @@ def refused(**facts: object) -> Quarantined:
         "last_seen": NOW,
     }
     return Quarantined(**(usual | facts))  # type: ignore[arg-type]  # facts are checked by use
-
-
-def enter_somebody_somewhere(work: UnitOfWork) -> None:
-    work.places.add(Place(key="square", name="Square", lon=6.0, lat=45.0))
-    work.contributors.add(Contributor(pseudonym="somebody", created_at=NOW))
-
-
-def enter_one_of_each_history(work: UnitOfWork) -> None:
-    """Leave one row in every append-only table."""
-    enter_somebody_somewhere(work)
-    work.things.add([a_thing()])
-    stream = Datastream(thing="lab:post", observed_property="no2", introduced_at=NOW)
-    work.things.add_datastreams([stream])
-    work.things.add_locations([Location(thing="lab:post", lon=6.0, lat=45.0, since=NOW)])
-    work.conflicts.keep([Replacement(stream.number or 0, 0, float("nan"), 2.0)], NOW)
-    posted = an_observation()
-    work.observations.add(posted)
-    work.observations.link(
-        PlaceLink(
-            observation=posted.id,
-            place="square",
-            method=JoinMethod.PIN,
-            distance_m=1.0,
-            confidence=1.0,
-            by="join",
-            at=NOW,
-        )
-    )
-    work.observations.note(
-        StatusEvent(
-            observation=posted.id,
-            at=NOW,
-            actor="join",
-            visibility=Visibility.PUBLIC,
-            status=Status.OPEN,
-        )
-    )
 
 
 def test_history_cannot_be_rewritten_by_hand(postgres, url, store):

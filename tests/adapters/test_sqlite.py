@@ -8,9 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -19,24 +17,9 @@ from sqlalchemy import create_engine, event
 
 from livinglab.adapters.relational import tables
 from livinglab.adapters.relational.unit_of_work import SqlCivicStore
-from livinglab.domain.contributors import Contributor
-from livinglab.domain.observations import (
-    Channel,
-    Observation,
-    ObservationKind,
-    PlaceLink,
-    Status,
-    StatusEvent,
-    Visibility,
-)
-from livinglab.domain.places import JoinMethod, Place
-from livinglab.domain.readings import Replacement
-from livinglab.domain.things import Datastream, Location, Thing, ThingState
+from livinglab.domain.things import Datastream
 from livinglab.errors import SettingsError, StoreUnavailableError
-from livinglab.ports import UnitOfWork
-
-NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-OBSERVATION = UUID(int=1)
+from tests.civic_samples import NOW, a_thing, enter_one_of_each_history
 
 
 @pytest.fixture
@@ -50,80 +33,6 @@ def store(file: Path) -> Iterator[SqlCivicStore]:
     """A store on a fresh database."""
     with closing(SqlCivicStore.open(f"sqlite:///{file}", migrate=True)) as opened:
         yield opened
-
-
-def a_thing(external_id: str = "post") -> Thing:
-    return Thing(
-        scheme="lab",
-        external_id=external_id,
-        state=ThingState.CONFIRMED,
-        route="lab",
-        introduced_at=NOW,
-    )
-
-
-def enter_one_of_each_history(work: UnitOfWork) -> None:
-    """Leave one row in every append-only table."""
-    work.places.add(Place(key="square", name="Square", lon=6.0, lat=45.0))
-    work.things.add([a_thing()])
-    stream = Datastream(thing="lab:post", observed_property="no2", introduced_at=NOW)
-    work.things.add_datastreams([stream])
-    work.things.add_locations([Location(thing="lab:post", lon=6.0, lat=45.0, since=NOW)])
-    work.conflicts.keep([Replacement(stream.number or 0, 0, 1.0, 2.0)], NOW)
-    work.contributors.add(Contributor(pseudonym="somebody", created_at=NOW))
-    work.observations.add(an_observation())
-    work.observations.link(
-        PlaceLink(
-            observation=OBSERVATION,
-            place="square",
-            method=JoinMethod.PIN,
-            distance_m=1.0,
-            confidence=1.0,
-            by="join",
-            at=NOW,
-        )
-    )
-    work.observations.note(
-        StatusEvent(
-            observation=OBSERVATION,
-            at=NOW,
-            actor="join",
-            visibility=Visibility.PUBLIC,
-            status=Status.OPEN,
-        )
-    )
-
-
-def an_observation() -> Observation:
-    return Observation(
-        id=OBSERVATION,
-        contributor="somebody",
-        source="api",
-        client_key="first",
-        body_sha256="0" * 64,
-        kind=ObservationKind.PROBLEM,
-        category="air",
-        channel=Channel.WEB,
-        assisted=False,
-        text="words",
-        lang=None,
-        severity=None,
-        occurred_at=NOW,
-        submitted_at=None,
-        received_at=NOW,
-        skew_s=None,
-        time_corrected=False,
-        place="square",
-        method=JoinMethod.PIN,
-        distance_m=1.0,
-        confidence=1.0,
-        lon=None,
-        lat=None,
-        accuracy_m=None,
-        public_lon=None,
-        public_lat=None,
-        visibility=Visibility.PUBLIC,
-    )
 
 
 def test_connections_are_durable_and_checked(store):
