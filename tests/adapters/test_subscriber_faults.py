@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread, Timer
+from typing import Any
 
 import pytest
 import trustme
@@ -329,7 +330,8 @@ def test_tls_and_password_with_mosquitto(authority, tmp_path):
     """The whole way through a real broker: authority, user, password, a message at QoS 1."""
     port = free_port()
     with mosquitto_with_tls(tmp_path, authority, port):
-        login = {"host": HOST, "port": port, "user": "gate", "password": "open sesame"}
+        login: dict[str, Any] = {"host": HOST, "port": port, "user": "gate"}
+        login["password"] = "open sesame"
         tls = trusting(authority)
         with (
             closing(BulkSubscriber(client_id="tls", window=20, tls=tls, **login)) as subscriber,

@@ -195,8 +195,14 @@ def test_thing_show_tells_how_wrong_its_clock_is(tmp_path):
     store = SqlCivicStore.open(f"sqlite:///{tmp_path / 'civic.sqlite'}", migrate=True)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     with closing(store), store.work() as work:
-        known = {"state": ThingState.CONFIRMED, "route": "lab", "introduced_at": now}
-        work.things.add([Thing(scheme="lab", external_id="post", **known)])
+        post = Thing(
+            scheme="lab",
+            external_id="post",
+            state=ThingState.CONFIRMED,
+            route="lab",
+            introduced_at=now,
+        )
+        work.things.add([post])
         streams = [
             Datastream(thing="lab:post", observed_property=name, introduced_at=now)
             for name in ("no2", "o3")

@@ -215,7 +215,7 @@ def test_a_route_tells_the_unit_that_its_source_should():
         options={"properties": {"no2": "no2", "o3": "o3"}, "unit": "u", "time": "t"},
     )
 
-    def told(**more: str) -> list[list[object]]:
+    def told(**more: str) -> list[list[Any]]:
         payload = orjson.dumps({"no2": 10, "o3": 10, "t": 1_767_225_600} | more)
         lines = decode("json", payload, topic="air/a", now=NOW, route=made)
         return [[line["result"], line["unit"], line["flag"]] for line in lines]
