@@ -11,6 +11,8 @@ from uuid import UUID
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box
+from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
 from livinglab.domain.observations import Observation, PlaceLink, Status, StatusEvent
 from livinglab.domain.places import Place, Zone
@@ -419,6 +421,66 @@ class Quality(Protocol):
         ...
 
 
+class Initiatives(Protocol):
+    """Initiatives, what they expected where, and what was found."""
+
+    def all(self) -> list[Initiative]:
+        """List every Initiative by key."""
+        ...
+
+    def get(self, key: str) -> Initiative | None:
+        """Return one."""
+        ...
+
+    def add(self, initiative: Initiative) -> None:
+        """Keep a new one."""
+        ...
+
+    def areas(self, initiative: str) -> list[InitiativeArea]:
+        """List all versions of its areas, oldest first."""
+        ...
+
+    def add_areas(self, areas: Sequence[InitiativeArea]) -> None:
+        """Append a version."""
+        ...
+
+    def hypotheses(self, initiative: str) -> list[Hypothesis]:
+        """List all versions of its Hypotheses, oldest first."""
+        ...
+
+    def add_hypothesis(self, hypothesis: Hypothesis) -> None:
+        """Append a version; a version is written once."""
+        ...
+
+    def effects(self, initiative: str) -> list[Effect]:
+        """List what was found, oldest first."""
+        ...
+
+    def effect(self, effect: UUID) -> Effect | None:
+        """Return one."""
+        ...
+
+    def add_effect(self, effect: Effect) -> None:
+        """Append."""
+        ...
+
+    def disturbances(self) -> list[Disturbance]:
+        """List what else happened, oldest first."""
+        ...
+
+    def add_disturbance(self, disturbance: Disturbance) -> None:
+        """Append."""
+        ...
+
+    def agreements(self, subject: str) -> list[AgreementFound]:
+        """List the last agreement of each category and property of a subject, by these."""
+        ...
+
+    def note_agreement(self, found: AgreementFound) -> None:
+        """Keep in place of the last one of its subject, category and property."""
+        ...
+
+
 class Keys(Protocol):
     """Access keys, by hash."""
 
@@ -456,6 +518,7 @@ class UnitOfWork(Protocol):
     aliases: Aliases
     conflicts: Conflicts
     quality: Quality
+    initiatives: Initiatives
     keys: Keys
 
 

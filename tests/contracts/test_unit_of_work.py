@@ -14,6 +14,14 @@ from livinglab.adapters.relational.unit_of_work import SqlCivicStore
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import Box, Point
+from livinglab.domain.indicators import (
+    AgreementFound,
+    Effect,
+    Expected,
+    Hypothesis,
+    Transform,
+)
+from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea, Role
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
 from livinglab.domain.observations import (
     Channel,
@@ -765,3 +773,158 @@ def test_an_interval_says_whether_it_was_learned(store):
     assert (one, 60.0, True) == (learned.number, learned.interval_s, learned.interval_learned)
     assert (None, False) == (untouched.interval_s, untouched.interval_learned)
     assert version > before
+
+
+def an_initiative(key: str = "quiet-square") -> Initiative:
+    return Initiative(
+        key=key,
+        title="A quiet square",
+        theme="air",
+        announced_at=NOW - timedelta(days=30),
+        starts_at=NOW,
+        created_at=NOW - timedelta(days=60),
+    )
+
+
+def a_hypothesis(version: int = 1) -> Hypothesis:
+    return Hypothesis(
+        initiative="quiet-square",
+        key="no2",
+        version=version,
+        observed_property="no2",
+        expected=Expected.DECREASE,
+        transform=Transform.LEVEL,
+        smallest_effect=2.0,
+        primary=True,
+        at=NOW,
+    )
+
+
+def an_effect(**document: object) -> Effect:
+    return Effect(
+        id=uuid4(),
+        initiative="quiet-square",
+        hypothesis="no2",
+        version=1,
+        created_at=NOW,
+        document=document,
+    )
+
+
+def test_an_initiative_keeps_every_version_of_its_design(store):
+    """Areas and Hypotheses are appended; what was expected before the start stays on file."""
+    area = InitiativeArea(
+        initiative="quiet-square", version=1, place="square", role=Role.TREATED, at=NOW
+    )
+    with store.work() as work:
+        work.places.add(a_place())
+        work.initiatives.add(an_initiative())
+        work.initiatives.add_areas([area])
+        work.initiatives.add_hypothesis(a_hypothesis())
+    with store.work() as work:
+        work.initiatives.add_hypothesis(a_hypothesis(version=2))
+
+    with store.work(write=False) as work:
+        assert ["quiet-square"] == [one.key for one in work.initiatives.all()]
+        [kept] = work.initiatives.areas("quiet-square")
+        assert ("square", Role.TREATED) == (kept.place, kept.role)
+        versions = work.initiatives.hypotheses("quiet-square")
+        assert [1, 2] == [one.version for one in versions]
+        assert (Expected.DECREASE, Transform.LEVEL, 2.0) == (
+            versions[0].expected,
+            versions[0].transform,
+            versions[0].smallest_effect,
+        )
+        assert [] == work.initiatives.hypotheses("another")
+
+
+@pytest.mark.parametrize("kind", ["effect", "hypothesis", "area"])
+def test_what_was_found_and_expected_never_changes(store, kind):
+    """A rerun is a new row; nobody rewrites an Effect, a Hypothesis or an area."""
+    area = InitiativeArea(
+        initiative="quiet-square", version=1, place="square", role=Role.CONTROL, at=NOW
+    )
+    with store.work() as work:
+        work.places.add(a_place())
+        work.initiatives.add(an_initiative())
+        work.initiatives.add_areas([area])
+        work.initiatives.add_hypothesis(a_hypothesis())
+        work.initiatives.add_effect(an_effect(finding="decrease"))
+
+    def change(work):
+        if kind == "effect":
+            work.initiatives.effects("quiet-square")[0].document = {"finding": "increase"}
+        elif kind == "hypothesis":
+            work.initiatives.hypotheses("quiet-square")[0].smallest_effect = 0.5
+        else:
+            work.initiatives.areas("quiet-square")[0].role = Role.TREATED
+
+    with pytest.raises(ConflictError), store.work() as work:
+        change(work)
+
+    with store.work(write=False) as work:
+        [found] = work.initiatives.effects("quiet-square")
+        assert {"finding": "decrease"} == found.document
+        assert found.document == work.initiatives.effect(found.id).document
+        assert 2.0 == work.initiatives.hypotheses("quiet-square")[0].smallest_effect
+        assert Role.CONTROL == work.initiatives.areas("quiet-square")[0].role
+
+
+def test_an_initiative_treats_places_that_exist(store):
+    """An area names an Initiative and a Place; a version names a Place once."""
+    area = {"version": 1, "place": "square", "role": Role.TREATED, "at": NOW}
+    with store.work() as work:
+        work.places.add(a_place())
+        work.initiatives.add(an_initiative())
+
+    for wrong in (
+        [InitiativeArea(initiative="nobody", **area)],
+        [InitiativeArea(initiative="quiet-square", **{**area, "place": "nowhere"})],
+        [InitiativeArea(initiative="quiet-square", **area) for _ in range(2)],
+    ):
+        with pytest.raises(ConflictError), store.work() as work:
+            work.initiatives.add_areas(wrong)
+
+    with store.work(write=False) as work:
+        assert [] == work.initiatives.areas("quiet-square")
+
+
+def test_disturbances_are_told_in_order(store):
+    """What else happened, oldest first, in the whole city or at a Place."""
+    strike = Disturbance(
+        kind="strike", note="no buses", place=None, since=NOW, until=NOW + timedelta(days=1)
+    )
+    works = Disturbance(
+        kind="roadworks", note="", place="square", since=NOW - timedelta(days=9), until=None
+    )
+    with store.work() as work:
+        work.places.add(a_place())
+        work.initiatives.add_disturbance(strike)
+        work.initiatives.add_disturbance(works)
+
+    with store.work(write=False) as work:
+        assert ["roadworks", "strike"] == [one.kind for one in work.initiatives.disturbances()]
+
+
+def test_the_last_agreement_of_a_subject_counts(store):
+    """Computed anew each night, it replaces the one of the same category and property."""
+
+    def found(rho: float, property_: str = "no2") -> AgreementFound:
+        return AgreementFound(
+            subject="place:square",
+            category="air",
+            observed_property=property_,
+            computed_at=NOW,
+            document={"rho": rho},
+        )
+
+    with store.work() as work:
+        work.initiatives.note_agreement(found(0.1))
+        work.initiatives.note_agreement(found(0.2, "pm10"))
+    with store.work() as work:
+        work.initiatives.note_agreement(found(0.3))
+
+    with store.work(write=False) as work:
+        kept = work.initiatives.agreements("place:square")
+        assert [{"rho": 0.3}, {"rho": 0.2}] == [one.document for one in kept]
+        assert [] == work.initiatives.agreements("place:other")

@@ -11,6 +11,8 @@ from sqlalchemy.orm import registry
 from livinglab.adapters.relational import tables
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
+from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import Quarantined
 from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
 from livinglab.domain.places import Place, Zone
@@ -27,6 +29,12 @@ _TABLES: dict[type, Table] = {
     PlaceLink: tables.place_link,
     StatusEvent: tables.status_event,
     Quarantined: tables.quarantine,
+    Initiative: tables.initiative,
+    InitiativeArea: tables.initiative_area,
+    Hypothesis: tables.hypothesis,
+    Effect: tables.effect,
+    Disturbance: tables.disturbance,
+    AgreementFound: tables.agreement,
     ApiKey: tables.api_key,
 }
 

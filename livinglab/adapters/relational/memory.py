@@ -19,6 +19,8 @@ from livinglab.adapters.relational.memory_rows import E, Kind, Rows, Table, copi
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box, Point
+from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
 from livinglab.domain.observations import (
     Observation,
@@ -76,6 +78,30 @@ _STATUS_EVENT = Kind(
     StatusEvent, refers=lambda one: [("Observation", "id", one.observation)], append_only=True
 )
 _QUARANTINED = Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
+_INITIATIVE = Kind(Initiative, lambda one: [("key", one.key)])
+_AREA = Kind(
+    InitiativeArea,
+    lambda one: [("version", (one.initiative, one.version, one.place))],
+    lambda one: [("Initiative", "key", one.initiative), ("Place", "key", one.place)],
+    append_only=True,
+)
+_HYPOTHESIS = Kind(
+    Hypothesis,
+    lambda one: [("version", (one.initiative, one.key, one.version))],
+    lambda one: [("Initiative", "key", one.initiative)],
+    append_only=True,
+)
+_EFFECT = Kind(
+    Effect,
+    lambda one: [("id", one.id)],
+    lambda one: [("Initiative", "key", one.initiative)],
+    append_only=True,
+)
+_DISTURBANCE = Kind(Disturbance, refers=lambda one: [("Place", "key", one.place)])
+_AGREEMENT = Kind(
+    AgreementFound,
+    lambda one: [("subject", (one.subject, one.category, one.observed_property))],
+)
 _API_KEY = Kind(ApiKey, lambda one: [("name", one.name), ("secret_sha256", one.secret_sha256)])
 
 _KINDS: tuple[Kind[Any], ...] = (
@@ -89,6 +115,12 @@ _KINDS: tuple[Kind[Any], ...] = (
     _PLACE_LINK,
     _STATUS_EVENT,
     _QUARANTINED,
+    _INITIATIVE,
+    _AREA,
+    _HYPOTHESIS,
+    _EFFECT,
+    _DISTURBANCE,
+    _AGREEMENT,
     _API_KEY,
 )
 
@@ -461,6 +493,64 @@ class _Quality:
                 raise ConflictError(f"there is no Datastream {number} to remember anything of")
 
 
+class _Initiatives:
+    def __init__(self, rows: Mapping[str, Rows[Any]]) -> None:
+        self._initiatives: Rows[Initiative] = rows[_INITIATIVE.name]
+        self._areas: Rows[InitiativeArea] = rows[_AREA.name]
+        self._hypotheses: Rows[Hypothesis] = rows[_HYPOTHESIS.name]
+        self._effects: Rows[Effect] = rows[_EFFECT.name]
+        self._disturbances: Rows[Disturbance] = rows[_DISTURBANCE.name]
+        self._agreements: Rows[AgreementFound] = rows[_AGREEMENT.name]
+
+    def all(self) -> list[Initiative]:
+        return sorted(self._initiatives.where(), key=attrgetter("key"))
+
+    def get(self, key: str) -> Initiative | None:
+        return self._initiatives.find("key", key)
+
+    def add(self, initiative: Initiative) -> None:
+        self._initiatives.add([initiative])
+
+    def areas(self, initiative: str) -> list[InitiativeArea]:
+        return self._areas.where(lambda one: one.initiative == initiative)
+
+    def add_areas(self, areas: Sequence[InitiativeArea]) -> None:
+        self._areas.add(areas)
+
+    def hypotheses(self, initiative: str) -> list[Hypothesis]:
+        return self._hypotheses.where(lambda one: one.initiative == initiative)
+
+    def add_hypothesis(self, hypothesis: Hypothesis) -> None:
+        self._hypotheses.add([hypothesis])
+
+    def effects(self, initiative: str) -> list[Effect]:
+        return self._effects.where(lambda one: one.initiative == initiative)
+
+    def effect(self, effect: UUID) -> Effect | None:
+        return self._effects.find("id", effect)
+
+    def add_effect(self, effect: Effect) -> None:
+        self._effects.add([effect])
+
+    def disturbances(self) -> list[Disturbance]:
+        return sorted(self._disturbances.where(), key=attrgetter("since", "number"))
+
+    def add_disturbance(self, disturbance: Disturbance) -> None:
+        self._disturbances.add([disturbance])
+
+    def agreements(self, subject: str) -> list[AgreementFound]:
+        found = self._agreements.where(lambda one: one.subject == subject)
+        return sorted(found, key=attrgetter("category", "observed_property"))
+
+    def note_agreement(self, found: AgreementFound) -> None:
+        key = (found.subject, found.category, found.observed_property)
+        last = self._agreements.find("subject", key)
+        if last is None:
+            self._agreements.add([found])
+            return
+        last.computed_at, last.document = found.computed_at, found.document
+
+
 class _Keys:
     def __init__(self, rows: Rows[ApiKey]) -> None:
         self._rows = rows
@@ -499,6 +589,7 @@ class _Work:
             self._of(_OBSERVATION), self._of(_PLACE_LINK), self._of(_STATUS_EVENT)
         )
         self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))
+        self.initiatives: ports.Initiatives = _Initiatives(self._rows)
         self.keys: ports.Keys = _Keys(self._of(_API_KEY))
         self._ledger = _Ledger(state.tallies)
         self._receive_log = _ReceiveLog(state.arrivals)

@@ -29,6 +29,8 @@ from livinglab.adapters.relational import tables
 from livinglab.adapters.relational.engine import facts, said
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
+from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
 from livinglab.domain.observations import (
     Observation,
@@ -626,6 +628,78 @@ class SqlQuality:
 
 def _as_asked(one: Mark) -> dict[str, int]:
     return {"of": one.datastream, "on": one.day, "made": one.at}
+
+
+class SqlInitiatives:
+    """See `ports.Initiatives`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def all(self) -> list[Initiative]:
+        return sorted(self._session.scalars(select(Initiative)), key=attrgetter("key"))
+
+    def get(self, key: str) -> Initiative | None:
+        asked = select(Initiative).where(tables.initiative.c.key == key)
+        return self._session.scalars(asked).first()
+
+    def add(self, initiative: Initiative) -> None:
+        enter(self._session, [initiative])
+
+    def areas(self, initiative: str) -> list[InitiativeArea]:
+        rows = tables.initiative_area.c
+        asked = select(InitiativeArea).where(rows.initiative == initiative).order_by(rows.number)
+        return list(self._session.scalars(asked))
+
+    def add_areas(self, areas: Sequence[InitiativeArea]) -> None:
+        enter(self._session, areas)
+
+    def hypotheses(self, initiative: str) -> list[Hypothesis]:
+        rows = tables.hypothesis.c
+        asked = select(Hypothesis).where(rows.initiative == initiative).order_by(rows.number)
+        return list(self._session.scalars(asked))
+
+    def add_hypothesis(self, hypothesis: Hypothesis) -> None:
+        enter(self._session, [hypothesis])
+
+    def effects(self, initiative: str) -> list[Effect]:
+        rows = tables.effect.c
+        asked = select(Effect).where(rows.initiative == initiative).order_by(rows.number)
+        return list(self._session.scalars(asked))
+
+    def effect(self, effect: UUID) -> Effect | None:
+        return self._session.scalars(select(Effect).where(tables.effect.c.id == effect)).first()
+
+    def add_effect(self, effect: Effect) -> None:
+        enter(self._session, [effect])
+
+    def disturbances(self) -> list[Disturbance]:
+        rows = tables.disturbance.c
+        asked = select(Disturbance).order_by(rows.since, rows.number)
+        return list(self._session.scalars(asked))
+
+    def add_disturbance(self, disturbance: Disturbance) -> None:
+        enter(self._session, [disturbance])
+
+    def agreements(self, subject: str) -> list[AgreementFound]:
+        asked = select(AgreementFound).where(tables.agreement.c.subject == subject)
+        found = self._session.scalars(asked)
+        return sorted(found, key=attrgetter("category", "observed_property"))
+
+    def note_agreement(self, found: AgreementFound) -> None:
+        rows = tables.agreement.c
+        last = self._session.scalars(
+            select(AgreementFound).where(
+                rows.subject == found.subject,
+                rows.category == found.category,
+                rows.observed_property == found.observed_property,
+            )
+        ).first()
+        if last is not None:
+            last.computed_at, last.document = found.computed_at, found.document
+            self._session.flush()
+            return
+        enter(self._session, [found])
 
 
 class SqlKeys:

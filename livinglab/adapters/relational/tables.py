@@ -38,6 +38,8 @@ from sqlalchemy.types import JSON
 
 from livinglab.domain.contributors import Trust
 from livinglab.domain.geometry import Point, Ring
+from livinglab.domain.indicators import Expected, Transform
+from livinglab.domain.initiatives import Role
 from livinglab.domain.ledger import QuarantineState, Tally
 from livinglab.domain.observations import Channel, ObservationKind, Status, Visibility
 from livinglab.domain.places import JoinMethod, PlaceOrigin, ZoneKind
@@ -418,6 +420,91 @@ judged = Table(
     Column("version", Integer, nullable=False),
 )
 """By which version of the tests all Readings of a Datastream were judged at least."""
+
+initiative = Table(
+    "initiative",
+    metadata,
+    _number(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("theme", Text, nullable=False),
+    Column("announced_at", UtcDateTime),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+initiative_area = Table(
+    "initiative_area",
+    metadata,
+    _number(),
+    Column("initiative", Text, ForeignKey("initiative.key"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("place", Text, ForeignKey("place.key"), nullable=False),
+    Column("role", _one_of(Role, "role"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("initiative", "version", "place"),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
+hypothesis = Table(
+    "hypothesis",
+    metadata,
+    _number(),
+    Column("initiative", Text, ForeignKey("initiative.key"), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("observed_property", Text, nullable=False),
+    Column("expected", _one_of(Expected, "expected"), nullable=False),
+    Column("transform", _one_of(Transform, "transform"), nullable=False),
+    Column("smallest_effect", Float(53)),
+    Column("primary", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("initiative", "key", "version"),
+    CheckConstraint("smallest_effect > 0", name="smallest_effect"),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
+effect = Table(
+    "effect",
+    metadata,
+    _number(),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("initiative", Text, ForeignKey("initiative.key"), nullable=False, index=True),
+    Column("hypothesis", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("document", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
+disturbance = Table(
+    "disturbance",
+    metadata,
+    _number(),
+    Column("kind", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("place", Text, ForeignKey("place.key")),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+    sqlite_autoincrement=True,
+)
+
+agreement = Table(
+    "agreement",
+    metadata,
+    _number(),
+    Column("subject", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("observed_property", Text, nullable=False),
+    Column("computed_at", UtcDateTime, nullable=False),
+    Column("document", JSON, nullable=False),
+    UniqueConstraint("subject", "category", "observed_property"),
+    sqlite_autoincrement=True,
+)
 
 api_key = Table(
     "api_key",

@@ -41,6 +41,7 @@ class _Work:
         self.aliases: ports.Aliases = repositories.SqlAliases(session)
         self.conflicts: ports.Conflicts = repositories.SqlConflicts(session)
         self.quality: ports.Quality = repositories.SqlQuality(session)
+        self.initiatives: ports.Initiatives = repositories.SqlInitiatives(session)
         self.keys: ports.Keys = repositories.SqlKeys(session)
 
 
