@@ -12,7 +12,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.dependencies import Answers, Limits
 from api.pages import rendering
-from api.routes import admin, air, health, home, imports, moderation, observations, places, readings
+from api.routes import (
+    admin,
+    air,
+    health,
+    home,
+    imports,
+    initiatives,
+    moderation,
+    observations,
+    places,
+    readings,
+)
 from livinglab import __version__
 from livinglab.bootstrap import Lab, open_receiver
 from livinglab.errors import TooLargeError
@@ -51,7 +62,18 @@ def create_app(
     app.state.receiver = open_receiver(lab)
     app.state.importers = imports.Importers(lab)
     errors.install(app)
-    for one in (health, places, air, readings, observations, moderation, admin, imports, home):
+    for one in (
+        health,
+        places,
+        air,
+        readings,
+        observations,
+        initiatives,
+        moderation,
+        admin,
+        imports,
+        home,
+    ):
         app.include_router(one.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"))
     app.add_middleware(_Gate)

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from livinglab.domain.geometry import Point
+from livinglab.domain.initiatives import Disturbance
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.things import Datastream, Thing
+from livinglab.services.initiating import Design
 from livinglab.services.joining import AtPlace, Latest, Timeline
 from livinglab.services.receiving import Received
 
@@ -219,4 +221,44 @@ def received(told: Received) -> dict[str, Any]:
             {"reason": one.reason, "detail": one.detail, "path": one.path}
             for one in told.quarantined
         ],
+    }
+
+
+def initiative(one: Design) -> Json:
+    """Describe an Initiative with the newest version of what it expects, where."""
+    return {
+        "key": one.initiative.key,
+        "title": one.initiative.title,
+        "theme": one.initiative.theme,
+        "announced_at": time(one.initiative.announced_at) if one.initiative.announced_at else None,
+        "starts_at": time(one.initiative.starts_at),
+        "created_at": time(one.initiative.created_at),
+        "areas": [
+            {"place": area.place, "role": area.role.value, "version": area.version}
+            for area in one.areas
+        ],
+        "hypotheses": [
+            {
+                "key": expected.key,
+                "version": expected.version,
+                "property": expected.observed_property,
+                "expected": expected.expected.value,
+                "transform": expected.transform.value,
+                "smallest_effect": expected.smallest_effect,
+                "primary": expected.primary,
+                "at": time(expected.at),
+            }
+            for expected in one.hypotheses
+        ],
+    }
+
+
+def disturbance(one: Disturbance) -> Json:
+    """Describe something else that happened."""
+    return {
+        "kind": one.kind,
+        "note": one.note,
+        "place": one.place,
+        "since": time(one.since),
+        "until": time(one.until) if one.until else None,
     }

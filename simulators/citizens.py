@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import UUID
@@ -19,7 +20,7 @@ from livinglab.domain.places import Place, Zone
 from livinglab.domain.readings import to_ms
 from simulators.fleet import truth
 from simulators.signals import series_of, uniform
-from simulators.town import Residents, Sensor, Town
+from simulators.town import Residents, Sensor, Town, Treatment
 
 PHENOMENA = {
     "air": ("no2", 45.0),
@@ -113,7 +114,7 @@ class Citizens:
     def post_between(self, start: datetime, end: datetime, per_hour: float) -> None:
         """Let citizens notice and post during a span of time; *per_hour* for all together."""
         people = sum(one.n * one.propensity for one in self.town.residents)
-        hours = (end - start) / timedelta(hours=1)
+        hours = (end - start) / timedelta(hours=1) * self.town.eagerness(start)
         for group in self.town.residents:
             expected = per_hour * hours * group.n * group.propensity / people
             n = self._draw(f"{group.zone} n", start, 0, expected)
@@ -208,3 +209,43 @@ class Moderator:
     def due(self, every_s: float) -> bool:
         """Tell whether it is time to look again."""
         return time.monotonic() - self._looked_at >= every_s
+
+
+@dataclass(slots=True)
+class Planner:
+    """Somebody of the project office, who says beforehand what an Initiative should change."""
+
+    town: Town
+    client: Client
+    key: str
+
+    def propose(self) -> int:
+        """Hand in every Initiative of the town, and return how many the lab took."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        answers = (
+            self.client.ask("POST", "/initiatives", self._proposal(one), headers)[0]
+            for one in self.town.treatments
+        )
+        return sum(status in {HTTPStatus.CREATED, HTTPStatus.OK} for status in answers)
+
+    def _proposal(self, one: Treatment) -> dict[str, Any]:
+        roles = [(place, "treated") for place in one.places]
+        roles += [(place, "control") for place in self.town.controls(one)]
+        return {
+            "key": one.key,
+            "title": one.title,
+            "theme": "mobility",
+            "announced_at": one.announced.isoformat() if one.announced else None,
+            "starts_at": one.start.isoformat(),
+            "areas": [{"place": place, "role": role} for place, role in roles],
+            "hypotheses": [
+                {
+                    "key": name.replace("_", "-"),
+                    "property": name,
+                    "expected": "increase" if shift > 0 else "decrease",
+                    "smallest_effect": one.smallest.get(name),
+                    "primary": n == 0,
+                }
+                for n, (name, shift) in enumerate(one.effects.items())
+            ],
+        }

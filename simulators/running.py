@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from livinglab.domain.readings import to_ms
 from livinglab.ports import Clock, Publisher
-from simulators.citizens import Citizens, Client, Moderator
+from simulators.citizens import Citizens, Client, Moderator, Planner
 from simulators.fleet import Fleet
 from simulators.town import Town
 
@@ -59,6 +59,7 @@ def run(  # noqa: PLR0913 - what a town needs of its world
     http_base: str,
     moderator_key: str,
     submit_key: str,
+    planner_key: str,
     clock: Clock,
     speed: float,
     days: float | None,
@@ -73,6 +74,7 @@ def run(  # noqa: PLR0913 - what a town needs of its world
         http_base: Address of the lab.
         moderator_key: With which the moderator reads what waits.
         submit_key: Of the gateway through which the citizens' postings come.
+        planner_key: With which the project office hands in the town's Initiatives.
         clock: The lab's; for another speed than 1 it must be a DrivenClock.
         speed: Town time per real time; infinite is flat out.
         days: Of town time; None has no end.
@@ -80,6 +82,7 @@ def run(  # noqa: PLR0913 - what a town needs of its world
         received: How many messages the lab has taken so far.
     """
     live = _Live(town, publisher, http_base, moderator_key, submit_key)
+    Planner(town, live.client, planner_key).propose()
     begin = clock.now()
     end = begin + timedelta(days=days) if days is not None else None
     try:

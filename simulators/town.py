@@ -1,5 +1,6 @@
 """A town: a city file and what really happens in it."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,17 @@ class Treatment:
     places: tuple[str, ...]
     effects: Mapping[str, float]
     """ObservedProperty → true shift at each Place, in its unit."""
+    announced: datetime | None = None
+    smallest: Mapping[str, float] = field(default_factory=dict)
+    """ObservedProperty → the smallest effect that its owners find worth it, in its unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A call to report: citizens post more often, although nothing else changed."""
+
+    start: datetime
+    factor: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +98,7 @@ class Town:
     things: tuple[SimulatedThing, ...]
     lines: tuple[BusLine, ...]
     treatments: tuple[Treatment, ...]
+    campaigns: tuple[Campaign, ...]
     residents: tuple[Residents, ...]
     flat_out_every_s: float
     """Interval between Readings when years pass in minutes. [s]"""
@@ -93,6 +106,23 @@ class Town:
     """Of all citizens together, in ordinary times."""
     demo_posts_per_minute: float
     """The same in real time, where somebody watches."""
+
+    def eagerness(self, at: datetime) -> float:
+        """Return how many times more citizens post than in ordinary times."""
+        return math.prod(one.factor for one in self.campaigns if one.start <= at)
+
+    def controls(self, treatment: Treatment) -> list[str]:
+        """Return the Places that no Initiative treats, and where all it moves is measured."""
+        treated = {place for one in self.treatments for place in one.places}
+        measured: dict[str, set[str]] = {}
+        for thing in self.things:
+            names = {sensor.observed_property for sensor in thing.sensors}
+            measured.setdefault(thing.place.key, set()).update(names)
+        return sorted(
+            place
+            for place, names in measured.items()
+            if place not in treated and set(treatment.effects) & names
+        )
 
     def effects(self, place: str, observed_property: str) -> dict[int, float]:
         """Return start [ms since 1970 UTC] → true shift of what treats a Place."""
@@ -156,6 +186,12 @@ def _town(document: Mapping[str, Any], source: str, seed: int | None) -> Town:
         things=(*(_thing(row, places) for row in document.get("things", ())), *grid_things),
         lines=tuple(_line(row) for row in document.get("lines", ())),
         treatments=tuple(_treatment(row, places, start) for row in document.get("treatments", ())),
+        campaigns=tuple(
+            Campaign(
+                start=start + timedelta(days=float(row["start_day"])), factor=float(row["factor"])
+            )
+            for row in document.get("campaigns", ())
+        ),
         residents=tuple(_residents(row) for row in document.get("residents", ())),
         flat_out_every_s=float(facts["flat_out_every_s"]),
         posts_per_hour=float(facts["posts_per_hour"]),
@@ -234,6 +270,10 @@ def _treatment(row: Mapping[str, Any], places: Mapping[str, Place], start: datet
         start=start + timedelta(days=float(row["start_day"])),
         places=tuple(row["places"]),
         effects={name: float(shift) for name, shift in row["effects"].items()},
+        announced=(
+            start + timedelta(days=float(row["announced_day"])) if "announced_day" in row else None
+        ),
+        smallest={name: float(least) for name, least in row.get("smallest", {}).items()},
     )
 
 

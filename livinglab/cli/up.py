@@ -207,7 +207,7 @@ def _broker(settings: Settings, wishes: Wishes) -> Iterator[BrokerAddress]:
 @contextmanager
 def _keys(lab: Lab, url: str) -> Iterator[dict[str, str]]:
     """Make keys for the commands and the town that live as long as the session."""
-    made = {scope: secrets.token_urlsafe(32) for scope in ("admin", "moderate", "submit")}
+    made = {scope: secrets.token_urlsafe(32) for scope in ("admin", "moderate", "plan", "submit")}
     names = {scope: f"session-{scope}" for scope in made}
     with lab.work() as work:
         for scope, secret in made.items():
@@ -261,6 +261,7 @@ def _living(
             http_base=session.url,
             moderator_key=session.keys["moderate"],
             submit_key=session.keys["submit"],
+            planner_key=session.keys["plan"],
             clock=session.lab.clock,
             speed=speed,
             days=wishes.days,

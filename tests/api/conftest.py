@@ -54,7 +54,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     settings = Settings(data=tmp_path, readings="memory:", civic="memory:", vault="memory:")
     opened = open_lab(settings, city=city, clock=SettableClock(NOW))
     with opened.work() as work:
-        for scope in ("submit", "moderate", "admin"):
+        for scope in ("submit", "moderate", "plan", "admin"):
             work.keys.add(new_key(scope, scope, f"{scope}-secret"))
     yield opened
     opened.close()
