@@ -195,6 +195,63 @@ def db_upgrade(data: Data = None) -> None:
     upgrade(data)
 
 
+@app.command()
+def evaluate(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
+    panel: Annotated[
+        str, typer.Option(help="CSV with unit, period, value and treated or start; - stdin.")
+    ],
+    treated: Annotated[str | None, typer.Option(help="Treated units, by commas.")] = None,
+    start: Annotated[str | None, typer.Option(help="First treated period of those.")] = None,
+    announced: Annotated[
+        str | None, typer.Option(help="When people first knew; from then to the start is left out.")
+    ] = None,
+    sesoi: Annotated[
+        float | None, typer.Option(help="Smallest effect of interest, stated beforehand.", min=0)
+    ] = None,
+    transform: Annotated[str, typer.Option(help="level, log or poisson.")] = "level",
+    estimators: Annotated[
+        str | None, typer.Option(help="Only these, by commas: sdid, sc, cs, did, its, uc.")
+    ] = None,
+    control_group: Annotated[str, typer.Option(help="never or notyet.")] = "never",
+    unbalanced: Annotated[str, typer.Option(help="available or complete.")] = "available",
+    covariates: Annotated[str | None, typer.Option(help="Columns, by commas.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Column within which errors go together.")
+    ] = None,
+    negative_control: Annotated[
+        str | None, typer.Option(help="CSV of an outcome that the measure cannot touch.")
+    ] = None,
+    seasonal: Annotated[float | None, typer.Option(help="Periods in a season.", min=2)] = None,
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
+    draws: Annotated[int, typer.Option(help="Of bootstraps and placebos.")] = 999,
+    seed: Annotated[int, typer.Option(help="Of all random numbers.", min=0)] = 0,
+    plot: Annotated[Path | None, typer.Option(help="Write the picture, as SVG.")] = None,
+    json: Json = False,
+) -> None:
+    """Tell what changed in a panel, and how sure that is."""
+    from livinglab.cli import evaluating  # noqa: PLC0415 - keeps --help instant
+
+    question = evaluating.Question(
+        file=panel,
+        treated=evaluating.split(treated),
+        start=start,
+        announced=announced,
+        smallest_effect=sesoi,
+        transform=evaluating.one_of("--transform", transform, evaluating.TRANSFORMS),
+        estimators=evaluating.split(estimators) or None,
+        control_group=evaluating.one_of("--control-group", control_group, evaluating.CONTROLS),
+        unbalanced=evaluating.one_of("--unbalanced", unbalanced, evaluating.RULES),
+        covariates=evaluating.split(covariates),
+        cluster=cluster,
+        negative_control=negative_control,
+        seasonal=seasonal,
+        level=level,
+        draws=draws,
+        seed=seed,
+    )
+    raise typer.Exit(evaluating.evaluate_panel(question, as_json=json, plot=plot))
+
+
 @key_app.command("create")
 def key_create(
     scope: Annotated[list[str], typer.Option(help="read, submit, moderate, plan or admin.")],

