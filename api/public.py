@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from livinglab.domain.geometry import Point
+from livinglab.domain.indicators import Effect
 from livinglab.domain.initiatives import Disturbance
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
@@ -261,4 +262,16 @@ def disturbance(one: Disturbance) -> Json:
         "place": one.place,
         "since": time(one.since),
         "until": time(one.until) if one.until else None,
+    }
+
+
+def effect(one: Effect) -> Json:
+    """Describe what an evaluation found; it names Places and counts, and nobody."""
+    return {
+        "id": str(one.id),
+        "initiative": one.initiative,
+        "hypothesis": one.hypothesis,
+        "version": one.version,
+        "created_at": time(one.created_at),
+        **one.document,
     }

@@ -1,7 +1,8 @@
-"""Initiatives: what they expect where, and what else happened."""
+"""Initiatives: what they expect where, what else happened, and what evaluations found."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from api.pages.rendering import json_response
 from livinglab.domain.access import Scope
 from livinglab.domain.indicators import Expected, Transform
 from livinglab.domain.initiatives import Disturbance, Role
+from livinglab.errors import NotFoundError
 from livinglab.services import initiating
 
 router = APIRouter(tags=["initiatives"])
@@ -159,3 +161,20 @@ def post_disturbance(body: DisturbanceIn, request: Request, work: WriteDep) -> J
     one = Disturbance(**body.model_dump())
     initiating.disturb(one, work)
     return public.disturbance(one)
+
+
+@router.get("/initiatives/{key}/evaluations")
+def list_evaluations(key: str, work: ReadDep) -> Json:
+    """List what evaluations found, newest first."""
+    initiating.design_of(key, work)
+    found = reversed(work.initiatives.effects(key))
+    return {"items": [public.effect(one) for one in found], "next": None}
+
+
+@router.get("/initiatives/{key}/evaluations/{id}")
+def show_evaluation(key: str, id: UUID, work: ReadDep) -> Json:  # noqa: A002 - the public name
+    """Show what one evaluation found, with everything it rests on."""
+    found = work.initiatives.effect(id)
+    if found is None or found.initiative != key:
+        raise NotFoundError("Effect", str(id))
+    return public.effect(found)

@@ -197,9 +197,12 @@ def db_upgrade(data: Data = None) -> None:
 
 @app.command()
 def evaluate(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
+    initiative: Annotated[
+        str | None, typer.Argument(help="Key of an Initiative of the lab.")
+    ] = None,
     panel: Annotated[
-        str, typer.Option(help="CSV with unit, period, value and treated or start; - stdin.")
-    ],
+        str | None, typer.Option(help="CSV with unit, period, value and treated or start; - stdin.")
+    ] = None,
     treated: Annotated[str | None, typer.Option(help="Treated units, by commas.")] = None,
     start: Annotated[str | None, typer.Option(help="First treated period of those.")] = None,
     announced: Annotated[
@@ -225,14 +228,25 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     draws: Annotated[int, typer.Option(help="Of bootstraps and placebos.")] = 999,
     seed: Annotated[int, typer.Option(help="Of all random numbers.", min=0)] = 0,
+    hypothesis: Annotated[
+        str | None, typer.Option(help="Of an Initiative; default: its primary one.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the picture, as SVG.")] = None,
+    data: Data = None,
     json: Json = False,
 ) -> None:
-    """Tell what changed in a panel, and how sure that is."""
+    """Tell what changed, and how sure that is: for an Initiative, or for any panel."""
     from livinglab.cli import evaluating  # noqa: PLC0415 - keeps --help instant
 
+    if (initiative is None) == (panel is None):
+        raise UsageError("evaluate: name an Initiative, or a panel with --panel FILE")
+    if initiative is not None:
+        done = evaluating.evaluate_here(
+            initiative, hypothesis, data, seed=seed, as_json=json, plot=plot
+        )
+        raise typer.Exit(done)
     question = evaluating.Question(
-        file=panel,
+        file=panel or "",
         treated=evaluating.split(treated),
         start=start,
         announced=announced,

@@ -1,7 +1,8 @@
-"""Evaluating from the command line: what changed in a panel, and how sure that is."""
+"""Evaluating from the command line: any panel in a file, or an Initiative of the lab."""
 
 import json
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -11,12 +12,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from livinglab.bootstrap import open_lab
+from livinglab.config import read_settings
 from livinglab.errors import PanelError, UnreadableInputError
 from livinglab.impact import plots, telling
 from livinglab.impact.estimators import Options
 from livinglab.impact.evaluation import Context, evaluate
 from livinglab.impact.panel import RESERVED, Panel, Transform, read_period
 from livinglab.impact.wording import sentence_of
+from livinglab.services.evaluating import evaluate_initiative
 
 _screen = Console(stderr=True)
 
@@ -84,11 +88,46 @@ def evaluate_panel(question: Question, *, as_json: bool, plot: Path | None) -> i
     told = telling.document(found, sentence)
     if plot is not None:
         plot.write_text(plots.of_evaluation(found), encoding="utf-8")
+    _print(told, as_json=as_json)
+    return 0
+
+
+def evaluate_here(
+    initiative: str,
+    hypothesis: str | None,
+    data: Path | None,
+    *,
+    seed: int,
+    as_json: bool,
+    plot: Path | None,
+) -> int:
+    """Evaluate an Initiative of the lab in a data folder, keep the Effect, and print it.
+
+    Raises:
+        LabBusyError: A lab runs on the folder; it is the one that holds the Readings.
+    """
+    with closing(open_lab(read_settings(data=data))) as lab, _screen.status("reading") as status:
+        effect, found = evaluate_initiative(
+            initiative,
+            hypothesis,
+            civic=lab.civic,
+            readings=lab.readings,
+            timezone=lab.city.timezone,
+            now=lab.clock.now(),
+            seed=seed,
+            progress=lambda step: status.update(f"evaluating: {step}"),
+        )
+    if plot is not None:
+        plot.write_text(plots.of_evaluation(found), encoding="utf-8")
+    _print({"id": str(effect.id), "initiative": initiative, **effect.document}, as_json=as_json)
+    return 0
+
+
+def _print(told: dict[str, Any], *, as_json: bool) -> None:
     if as_json or not sys.stdout.isatty():
         print(json.dumps(told, ensure_ascii=False, allow_nan=False))  # noqa: T201 - data go to stdout
     else:
         show(told)
-    return 0
 
 
 def _frame(source: str) -> pd.DataFrame:

@@ -21,12 +21,12 @@ from livinglab.impact.findings import THRESHOLDS, Thresholds
 from livinglab.impact.kernels import KERNELS
 from livinglab.impact.panel import Panel, as_panel
 from livinglab.impact.results import Estimate, Floats, Guard
+from livinglab.impact.series import months_between
 
 Point = Callable[[Panel], float]
 """An estimator without inference: from a panel to its effect."""
 DAY = np.timedelta64(1, "D")
 QUARTER_MONTHS = 3
-MONTH_DAYS = 365.2425 / 12
 FAKE_BEFORE, FAKE_AFTER = 24, 12
 """Periods that must lie before and after a date taken for the start."""
 
@@ -113,11 +113,12 @@ def seasons(
             threshold=1.0,
             note="seasons before the start",
         )
-    step = np.median(np.diff(panel.periods).astype(np.int64))
-    days = np.diff(panel.periods[[0, start]].astype("datetime64[s]")).astype(np.int64)[0] / 86_400
-    end = panel.periods[-1].astype("datetime64[s]") + np.timedelta64(int(step), "s")
-    after = (end - panel.periods[start].astype("datetime64[s]")).astype(np.int64) / 86_400
-    before, after = days / MONTH_DAYS, after / MONTH_DAYS
+    seconds = panel.periods.astype("datetime64[s]")
+    end = seconds[-1] + np.median(np.diff(seconds).astype(np.int64)).astype("timedelta64[s]")
+    first, begin, last = (
+        day.astype("datetime64[D]").item() for day in (seconds[0], seconds[start], end)
+    )
+    before, after = months_between(first, begin), months_between(begin, last)
     if before < limits.pre_months:
         return Guard(
             id="seasons",

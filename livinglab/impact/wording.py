@@ -251,7 +251,7 @@ def number(value: float, decimals: int, *, lang: str = "en", signed: bool = Fals
         return "–"
     if math.isinf(value):
         digits = "∞"
-    elif decimals < 0:
+    elif decimals < 0 or abs(value) >= _HUGE:
         digits = _in_powers(abs(value))
     else:
         grouped = abs(value) >= _GROUPED_FROM

@@ -89,6 +89,18 @@ def test_holes_and_covariates_as_another_implementation_has_them():
     assert pytest.approx(oracle.params["treated"], abs=1e-8) == found.effect
 
 
+@pytest.mark.parametrize("columns", [["x"], []])
+def test_units_are_exchanged_beside_holes(columns):
+    """The effect of 2 is found, with covariates and without."""
+    frame = holed(1)[["unit", "period", "value", "treated", *columns]]
+
+    found = did(frame, draws=199, rng=rng())
+
+    assert "randomisation" == found.p_method
+    assert found.p <= 0.05
+    assert 0 < found.low < found.effect < found.high
+
+
 def test_counts_as_another_implementation_has_them():
     """Coefficient of a Poisson regression with a dummy for every unit and period."""
     frame = holed(2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from livinglab.errors import PanelError
-from livinglab.impact import telling
+from livinglab.impact import guards, telling
 from livinglab.impact.effects.synthetic import synthetic_did
 from livinglab.impact.estimators import Options
 from livinglab.impact.evaluation import Context, Evaluation, evaluate
@@ -133,6 +133,16 @@ def test_less_than_a_year_before_is_suggestive_at_best():
 
     assert "cap_C" == status(told, "seasons")
     assert told.grade.letter >= "C"
+
+
+def test_a_year_is_a_year():
+    """365 days before the start cover all seasons; a day less does not."""
+    panel = town(-4.0)
+
+    whole = guards.seasons(panel.only(np.arange(26), np.arange(35, DAYS)), seasonal=None)
+    short = guards.seasons(panel.only(np.arange(26), np.arange(36, DAYS)), seasonal=None)
+
+    assert ("pass", "cap_C") == (whole.status, short.status)
 
 
 def test_time_since_the_announcement_is_left_out():

@@ -340,8 +340,8 @@ def _projected(panel: Panel, fit: _Fit, starts: Ints, cohorts: Ints) -> _Exchang
     """Project every possible (unit, start) once; each assignment is a sum of those."""
     n, t = panel.values.shape
     units = np.arange(n)
-    cells, weights = fit.weights > 0, fit.weights
-    others = fit.others.reshape(len(fit.others), -1)
+    weights = fit.weights
+    others = fit.others.reshape(len(fit.others), n * t)
     weighed = others * weights.ravel()
     gram = np.linalg.pinv(weighed @ others.T) if len(others) else np.zeros((0, 0))
     columns = np.empty((len(cohorts), n, n * t))
@@ -358,7 +358,6 @@ def _projected(panel: Panel, fit: _Fit, starts: Ints, cohorts: Ints) -> _Exchang
     mine = np.concatenate([panel.starts == start for start in cohorts]).astype(float)
     size = np.einsum("bi,ij,bj->b", chosen, inner, chosen, optimize=True)
     size = np.maximum(size, 1e-300)
-    del cells
     return _Exchange(fit.effect, chosen @ scores / size, chosen @ inner @ mine / size)
 
 
