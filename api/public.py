@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from livinglab.domain.geometry import Point
-from livinglab.domain.indicators import Effect
+from livinglab.domain.indicators import AgreementFound, Effect
 from livinglab.domain.initiatives import Disturbance
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
@@ -273,5 +273,19 @@ def effect(one: Effect) -> Json:
         "hypothesis": one.hypothesis,
         "version": one.version,
         "created_at": time(one.created_at),
+        **one.document,
+    }
+
+
+def agreement(one: AgreementFound, categories: Mapping[str, Category]) -> Json | None:
+    """Describe whether words and measurements go together; personal themes only by Zone."""
+    kind, _, key = one.subject.partition(":")
+    if kind == "place" and not _itemised(one.category, categories):
+        return None
+    return {
+        kind: key,
+        "category": one.category,
+        "property": one.observed_property,
+        "computed_at": time(one.computed_at),
         **one.document,
     }

@@ -26,11 +26,13 @@ LATE = timedelta(days=2)
 
 
 def look_after(lab: Lab, *, everything: bool = True) -> None:
-    """Learn intervals, judge what changed, and tidy; it may be done at any time.
+    """Learn intervals, judge what changed, tidy, and compare words with measurements.
+
+    It may be done at any time.
 
     Args:
         lab: Whose Readings.
-        everything: Also learn intervals again that were learned before.
+        everything: Also learn intervals again that were learned before, and compare.
 
     Raises:
         StoreUnavailableError: What is left is done next time.
@@ -41,6 +43,17 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
     if learned or changed or left:
         log.info("quality_reviewed", intervals=len(learned), flags=changed, to_judge_anew=left)
     tidy(lab)
+    if everything:
+        from livinglab.services.agreeing import compare_all  # noqa: PLC0415 - 60 MB, once a day
+
+        found = compare_all(
+            lab.civic,
+            lab.readings,
+            lab.categories,
+            timezone=lab.city.timezone,
+            now=lab.clock.now(),
+        )
+        log.info("agreement_computed", answers=found)
 
 
 def tidy(lab: Lab) -> None:

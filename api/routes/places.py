@@ -118,6 +118,17 @@ def show_timeline(
     return public.timeline(found)
 
 
+@router.get("/places/{key}/agreement")
+def show_agreement(key: str, lab: LabDep, work: ReadDep) -> dict[str, Any]:
+    """Tell whether what citizens say at a Place, and in its Zone, goes with what is measured."""
+    place = joining.public_place(key, work)
+    found = work.initiatives.agreements(f"place:{place.key}")
+    if place.zone:
+        found += work.initiatives.agreements(f"zone:{place.zone}")
+    told = (public.agreement(one, lab.categories) for one in found)
+    return {"items": [one for one in told if one], "next": None}
+
+
 @router.get("/places/{key}")
 def show_place(key: str, request: Request, lab: LabDep, work: ReadDep) -> Response:
     """Show a Place: a page for a browser, JSON for a program."""

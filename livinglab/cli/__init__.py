@@ -221,6 +221,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
     cluster: Annotated[
         str | None, typer.Option(help="Column within which errors go together.")
     ] = None,
+    weather: Annotated[
+        str | None, typer.Option(help="Columns of weather to take out first, by commas.")
+    ] = None,
     negative_control: Annotated[
         str | None, typer.Option(help="CSV of an outcome that the measure cannot touch.")
     ] = None,
@@ -256,6 +259,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
         control_group=evaluating.one_of("--control-group", control_group, evaluating.CONTROLS),
         unbalanced=evaluating.one_of("--unbalanced", unbalanced, evaluating.RULES),
         covariates=evaluating.split(covariates),
+        weather=evaluating.split(weather),
         cluster=cluster,
         negative_control=negative_control,
         seasonal=seasonal,
@@ -264,6 +268,52 @@ def evaluate(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
         seed=seed,
     )
     raise typer.Exit(evaluating.evaluate_panel(question, as_json=json, plot=plot))
+
+
+@app.command()
+def agree(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
+    observations: Annotated[
+        str, typer.Option(help="CSV with time and place, zone, or lat and lon; - stdin.")
+    ],
+    readings: Annotated[
+        str, typer.Option(help="CSV with time, value, and place, zone, or lat and lon; - stdin.")
+    ],
+    every: Annotated[str, typer.Option(help="Length of a period: 1h or 1D.")] = "1D",
+    lags: Annotated[
+        str | None, typer.Option(help="Periods Observations may follow by; default 0..24 or 0..7.")
+    ] = None,
+    count: Annotated[str, typer.Option(help="reports, contributors or severity.")] = "reports",
+    min_severity: Annotated[
+        float | None, typer.Option(help="Count only Observations at least as severe.")
+    ] = None,
+    anomalies: Annotated[
+        str, typer.Option(help="month takes out each month's median; or none.")
+    ] = "month",
+    exceedance: Annotated[
+        str, typer.Option(help="Threshold: a value, or a percentile such as p90.")
+    ] = "p90",
+    timezone: Annotated[
+        str | None, typer.Option(help="IANA zone of the city, and of times that tell none.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all random numbers.", min=0)] = 0,
+    json: Json = False,
+) -> None:
+    """Tell whether what citizens post and what sensors show go together."""
+    from livinglab.cli import agreeing, evaluating  # noqa: PLC0415 - keeps --help instant
+
+    question = agreeing.Question(
+        observations=observations,
+        readings=readings,
+        every=evaluating.one_of("--every", every, agreeing.EVERY),
+        lags=lags,
+        count=evaluating.one_of("--count", count, agreeing.COUNTS),
+        min_severity=min_severity,
+        anomalies=evaluating.one_of("--anomalies", anomalies, agreeing.ANOMALIES),
+        exceedance=exceedance,
+        timezone=timezone,
+        seed=seed,
+    )
+    raise typer.Exit(agreeing.run_agree(question, as_json=json))
 
 
 @key_app.command("create")

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
@@ -17,8 +19,9 @@ from livinglab.config import read_settings
 from livinglab.errors import PanelError, UnreadableInputError
 from livinglab.impact import plots, telling
 from livinglab.impact.estimators import Options
-from livinglab.impact.evaluation import Context, evaluate
+from livinglab.impact.evaluation import Calm, Context, evaluate
 from livinglab.impact.panel import RESERVED, Panel, Transform, read_period
+from livinglab.impact.weather import normalise
 from livinglab.impact.wording import sentence_of
 from livinglab.services.evaluating import evaluate_initiative
 
@@ -44,6 +47,7 @@ class Question:
     control_group: Literal["never", "notyet"] = "never"
     unbalanced: Literal["available", "complete"] = "available"
     covariates: tuple[str, ...] = ()
+    weather: tuple[str, ...] = ()
     cluster: str | None = None
     negative_control: str | None = None
     seasonal: float | None = None
@@ -76,8 +80,10 @@ def evaluate_panel(question: Question, *, as_json: bool, plot: Path | None) -> i
         unbalanced=question.unbalanced,
     )
     with _screen.status("reading") as status:
+        panel, calm = _calm(panel.transformed(question.transform), question, status.update)
         found = evaluate(
-            panel.transformed(question.transform),
+            panel,
+            calm=calm,
             context=context,
             options=options,
             estimators=question.estimators,
@@ -85,7 +91,8 @@ def evaluate_panel(question: Question, *, as_json: bool, plot: Path | None) -> i
             progress=lambda step: status.update(f"evaluating: {step}"),
         )
     sentence = sentence_of(found)
-    told = telling.document(found, sentence)
+    facts = {"weather": calm.weather.document()} if calm else {}
+    told = telling.document(found, sentence, **facts)
     if plot is not None:
         plot.write_text(plots.of_evaluation(found), encoding="utf-8")
     _print(told, as_json=as_json)
@@ -153,15 +160,32 @@ def _read(source: str, question: Question) -> Panel:
         if question.cluster not in frame.columns:
             raise PanelError(f"--cluster: there is no column {question.cluster}")
         frame = frame.assign(cluster=frame[question.cluster])
-    for name in question.covariates:
+    wanted = (*question.covariates, *question.weather)
+    for name in wanted:
         if name not in frame.columns:
             raise PanelError(f"there is no column {name}; there are {', '.join(frame.columns)}")
-    kept = frame[
-        [name for name in frame.columns if name in RESERVED or name in question.covariates]
-    ]
+    kept = frame[[name for name in frame.columns if name in RESERVED or name in wanted]]
     if question.treated:
         kept = kept.drop(columns=["treated", "start"], errors="ignore")
     return Panel.of(kept, treated=question.treated, start=question.start)
+
+
+def _calm(
+    panel: Panel, question: Question, tell: Callable[[str], None]
+) -> tuple[Panel, Calm | None]:
+    """Set the columns of weather apart, and take out what they explain."""
+    if not question.weather:
+        return panel, None
+    normal, found = normalise(
+        panel,
+        question.weather,
+        rng=np.random.default_rng(question.seed),
+        progress=lambda done, total: tell(f"taking the weather out: {done} of {total} units"),
+    )
+    kept = {
+        name: column for name, column in panel.covariates.items() if name not in question.weather
+    }
+    return replace(panel, covariates=kept), Calm(normal, found)
 
 
 def _negative(question: Question) -> Panel | None:
@@ -177,13 +201,14 @@ def _announced(question: Question, panel: Panel) -> Any:
 def show(told: dict[str, Any]) -> None:
     """Print a document for somebody at a terminal."""
     out = Console()
-    out.print(escape(told["sentence"]), style="bold")
+    out.print(escape(told["sentence"]), style="bold", highlight=False)
     facts = told["panel"]
     out.print(
         f"finding {told['finding'] or 'none'}, grade {told['grade'] or '-'}; "
         f"{facts['treated']} of {facts['units']} units treated, {facts['pre']} of "
         f"{facts['periods']} periods before; smallest effect that would have been found: "
-        f"{_text(told['mde'])}"
+        f"{_text(told['mde'])}",
+        highlight=False,
     )
     table = Table(header_style="bold", title="estimates")
     for name in ("estimator", "tier", "effect", "low", "high", "relative", "p", "p from"):

@@ -3,11 +3,10 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from livinglab.errors import LabError, NotEstimableError, PanelError
 from livinglab.impact import guards as guard
@@ -22,10 +21,14 @@ from livinglab.impact.findings import (
     finding,
     grade,
 )
-from livinglab.impact.guards import fake_starts
 from livinglab.impact.kernels import KERNELS
 from livinglab.impact.panel import Panel
 from livinglab.impact.results import Estimate, Guard, NotRun
+from livinglab.impact.weather import Weather, widened
+
+PLANTINGS_OF_COHORTS = 200
+AFTER_WEATHER = frozenset({"did", "cs", "its", "uc"})
+"""Estimators of tiers 2 to 4: a synthetic comparison shares its weather with its controls."""
 
 Progress = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -58,6 +61,14 @@ class Context:
     other_p: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Calm:
+    """A panel without its weather, and how that was taken out: see `weather.normalise`."""
+
+    panel: Panel
+    weather: Weather
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """What was found, how sure that is, and everything it rests on.
@@ -76,7 +87,6 @@ class Evaluation:
         smallest: The smallest effect of interest that it was held against.
         interval90: The 90 % interval that was held against it; unbounded where there is none.
         seed: Of all random numbers.
-        placebos: Effects as of dates before the start, for the plot.
     """
 
     panel: Panel
@@ -92,12 +102,12 @@ class Evaluation:
     smallest: float | None
     interval90: tuple[float, float]
     seed: int
-    placebos: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 def evaluate(
     panel: Panel,
     *,
+    calm: Calm | None = None,
     context: Context | None = None,
     options: Options | None = None,
     estimators: Sequence[str] | None = None,
@@ -110,6 +120,7 @@ def evaluate(
 
     Args:
         panel: Already on the scale on which effects are told.
+        calm: The same without its weather: what tiers 2 to 4 are estimated on, if it passed.
         context: What is known beside it.
         options: Of the estimators.
         estimators: Only these; None for all whose data rules hold.
@@ -124,6 +135,9 @@ def evaluate(
     whole = _without_changed(panel, context)
     quiet = _without_announced(whole, context)
     run = _Run(quiet, options, seed, progress)
+    if calm is not None and calm.weather.passed:
+        run.calm = _without_announced(_without_changed(calm.panel, context), context)
+        run.variance = calm.weather.variance
     captured = guard.capture(quiet)
     if captured.status == "veto":
         not_run = tuple(
@@ -139,6 +153,8 @@ def evaluate(
     decided = run.power(headline)
     asked = [captured, *own, *run.guard(headline, check, estimates, whole, context)]
     asked.append(guard.power(headline.effect, decided.mde, decided.note))
+    if calm is not None:
+        asked.append(guard.weather(calm.weather))
     asked.sort(key=lambda one: GUARDS.index(one.id))
     interval90 = run.interval90(headline, context)
     found = finding(
@@ -171,7 +187,6 @@ def evaluate(
         smallest=context.smallest_effect,
         interval90=interval90,
         seed=seed,
-        placebos=fake_starts(quiet, headline.estimator),
     )
 
 
@@ -240,17 +255,24 @@ def _check_of(headline: Estimate, estimates: Sequence[Estimate]) -> Estimate | N
 
 
 class _Run:
-    """One evaluation: a panel, what was chosen, and random numbers for each step of its own."""
+    """One evaluation: its panels, what was chosen, and random numbers for each step of its own."""
 
     def __init__(self, panel: Panel, options: Options, seed: int, progress: Progress) -> None:
         self.panel, self.options, self.seed, self.progress = panel, options, seed, progress
+        self.calm, self.variance = panel, 0.0
+
+    def of(self, estimator: str) -> Panel:
+        """The panel that an estimator works on."""
+        return self.calm if estimator in AFTER_WEATHER else self.panel
 
     def rng(self, step: str) -> np.random.Generator:
         number = int.from_bytes(hashlib.sha256(step.encode()).digest()[:4], "big")
         return np.random.default_rng([self.seed, number])
 
-    def one(self, row: Estimator, panel: Panel) -> Estimate:
-        return row.run(panel, self.options, self.rng(row.name))
+    def one(self, row: Estimator, panel: Panel, options: Options | None = None) -> Estimate:
+        found = row.run(panel, options or self.options, self.rng(row.name))
+        widen = self.variance > 0 and row.name in AFTER_WEATHER
+        return widened(found, self.variance) if widen else found
 
     def attempt(self, row: Estimator, panel: Panel) -> Estimate | LabError:
         try:
@@ -266,9 +288,10 @@ class _Run:
         for row in rows:
             self.progress(row.name)
             try:
+                panel = self.of(row.name)
                 if not asked:
-                    row.rule(self.panel)
-                estimates.append(self.one(row, self.panel))
+                    row.rule(panel)
+                estimates.append(self.one(row, panel))
             except NotEstimableError as error:
                 not_run.append(NotRun(estimator=row.name, reason=str(error)))
         return tuple(estimates), tuple(not_run)
@@ -294,7 +317,7 @@ class _Run:
             return (guard.pre_fit(one), guard.unasked("pre_trend", one))
         if one.tier == "T2":
             trend = guard.pre_trend(
-                self.panel, smallest_effect=context.smallest_effect, rng=self.rng("pre_trend")
+                self.calm, smallest_effect=context.smallest_effect, rng=self.rng("pre_trend")
             )
             return (guard.unasked("pre_fit", one), trend)
         return (guard.unasked("pre_fit", one), guard.unasked("pre_trend", one))
@@ -305,7 +328,7 @@ class _Run:
             return -math.inf, math.inf
         row = ESTIMATORS[headline.estimator]
         options = replace(self.options, level=THRESHOLDS.negligible_level)
-        again = row.run(self.panel, options, self.rng(row.name))
+        again = self.one(row, self.of(row.name), options)
         return again.low, again.high
 
     def guard(
@@ -317,24 +340,26 @@ class _Run:
         context: Context,
     ) -> tuple[Guard, ...]:
         row = ESTIMATORS[headline.estimator]
+        panel = self.of(row.name)
         self.progress("guards")
         others = [one for one in estimates if one is not headline and one.tier != "D"]
         negative = None
         if context.negative_control is not None:
             negative = self.attempt(row, context.negative_control)
         kept = None
-        if context.announced is not None and len(whole.periods) != len(self.panel.periods):
+        gone = len(whole.periods) != len(self.panel.periods)
+        if context.announced is not None and gone and panel is self.panel:
             kept = self.attempt(row, whole)
         far = None
         if context.near:
-            far = self.attempt(row, self.panel.only(~np.isin(self.panel.units, list(context.near))))
+            far = self.attempt(row, panel.only(~np.isin(panel.units, list(context.near))))
         treated_left = int(
             (self.panel.is_treated & ~np.isin(self.panel.units, list(context.changed or {}))).sum()
         )
         return (
             guard.frozen(unchanged=context.unchanged),
             guard.seasons(self.panel, seasonal=self.options.seasonal),
-            guard.placebo_time(self.panel, headline),
+            guard.placebo_time(panel, headline),
             guard.placebo_space(headline),
             guard.negative_control(negative),
             guard.contamination(far, headline, near=context.near),
@@ -346,7 +371,7 @@ class _Run:
             self.multiplicity(headline, context),
             guard.agreement(headline, check, level=self.options.level),
             guard.specification(
-                headline, others, self.panel, point=lambda panel: row.point(panel, self.options)
+                headline, others, panel, point=lambda varied: row.point(varied, self.options)
             ),
         )
 
@@ -362,10 +387,12 @@ class _Run:
         if headline.estimator in KERNELS:
             try:
                 return power.minimum_detectable_effect(
-                    self.panel, headline.estimator, rng=self.rng("power")
+                    self.of(headline.estimator), headline.estimator, rng=self.rng("power")
                 )
             except NotEstimableError as error:
                 return _no_power(str(error))
+        if headline.estimator == "cs":
+            return _planted_cohorts(self, headline)
         placebos = headline.paths.get("placebos")
         if placebos is None or not len(placebos):
             return _no_power("too few dates before the start to plant anything")
@@ -377,6 +404,28 @@ class _Run:
             formula=math.nan,
             note="planted at dates before the start",
         )
+
+
+def _planted_cohorts(run: _Run, headline: Estimate) -> power.Power:
+    """Give the cohorts' starts to units that were never treated, and estimate again."""
+    rng, panel = run.rng("power"), run.calm
+    never = np.flatnonzero(~panel.is_treated)
+    starts = panel.starts[panel.is_treated]
+    if len(never) < 2 * len(starts):
+        return _no_power("fewer than twice as many never-treated units as treated ones")
+    row, effects = ESTIMATORS["cs"], []
+    for _ in range(PLANTINGS_OF_COHORTS):
+        given = np.full(len(panel.units), len(panel.periods))
+        given[rng.choice(never, len(starts), replace=False)] = starts
+        planted = replace(panel, starts=given).only(~panel.is_treated)
+        effects.append(row.point(planted, run.options))
+    return power.Power(
+        mde=power.from_error(np.array(effects), headline.se),
+        alpha=power.LEVELS[0],
+        plantings=len(effects),
+        formula=math.nan,
+        note="planted at units that were never treated",
+    )
 
 
 def _no_power(why: str) -> power.Power:

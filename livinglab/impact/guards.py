@@ -17,18 +17,20 @@ from scipy.stats import norm
 
 from livinglab.errors import LabError, NotEstimableError
 from livinglab.impact.effects.difference import event_study
+from livinglab.impact.exchange import fake_dates, rank
 from livinglab.impact.findings import THRESHOLDS, Thresholds
 from livinglab.impact.kernels import KERNELS
 from livinglab.impact.panel import Panel, as_panel
 from livinglab.impact.results import Estimate, Floats, Guard
 from livinglab.impact.series import months_between
+from livinglab.impact.weather import LEAST_R2, Weather
 
 Point = Callable[[Panel], float]
 """An estimator without inference: from a panel to its effect."""
 DAY = np.timedelta64(1, "D")
 QUARTER_MONTHS = 3
-FAKE_BEFORE, FAKE_AFTER = 24, 12
-"""Periods that must lie before and after a date taken for the start."""
+MOST_DATES = 60
+"""Dates before the start that are tried."""
 
 
 def _unsupplied(name: str, input_: str) -> Guard:
@@ -139,6 +141,13 @@ def seasons(
 
 def serial(estimate: Estimate) -> Guard:
     """Report the correlation of neighbouring gaps before the start."""
+    if estimate.detail.get("rho") is not None:  # it has modelled its own
+        return Guard(
+            id="serial",
+            status="reported",
+            value=float(estimate.detail["rho"]),
+            note="correlation at lag 1, in the model",
+        )
     gap = _gap_before(estimate)
     if gap is None or len(gap) < 3 or not np.ptp(gap):  # noqa: PLR2004 - two gaps have no lag
         return Guard(id="serial", status="reported", note="too few periods to tell")
@@ -247,7 +256,7 @@ def placebo_time(
     else:
         effects = fake_starts(panel, estimate.estimator)
         dates = len(effects)
-        p = (1 + int((np.abs(effects) >= abs(estimate.effect)).sum())) / (1 + dates)
+        p, _ = rank(abs(estimate.effect), np.abs(effects))
     if dates < limits.placebo_dates or math.isnan(p):
         return Guard(
             id="placebo_time",
@@ -274,7 +283,7 @@ def fake_starts(panel: Panel, estimator: str) -> Floats:
         estimator: Its kernel is used; that of ``did`` for any other.
 
     Returns:
-        One effect a date, at most some 60 of them, evenly spread. [dates]
+        One effect a date. [dates]
     """
     first = int(panel.starts[panel.is_treated].min())
     after = len(panel.periods) - first
@@ -282,17 +291,14 @@ def fake_starts(panel: Panel, estimator: str) -> Floats:
     kernel = KERNELS.get(estimator, KERNELS["did"])
     whole = early.observed.all(axis=0)
     controls = early.values[~panel.is_treated][:, whole]
-    if not len(controls) or whole.sum() < FAKE_BEFORE + FAKE_AFTER:
+    if not len(controls):
         return np.empty(0)
     treated = np.average(
         early.values[panel.is_treated][:, whole], axis=0, weights=panel.weights[panel.is_treated]
     )
-    dates = np.arange(FAKE_BEFORE, int(whole.sum()) - FAKE_AFTER + 1)
-    dates = dates[:: max(1, len(dates) // 60)]
     found = []
-    for date in dates:
-        end = min(date + after, len(treated))
-        gap = kernel(controls[:, :end], treated[:end], int(date), int(panel.is_treated.sum()))
+    for date, end in fake_dates(len(treated), after, most=MOST_DATES):
+        gap = kernel(controls[:, :end], treated[:end], date, int(panel.is_treated.sum()))
         found.append(float(gap[date:].mean()))
     return np.array(found)
 
@@ -417,6 +423,17 @@ def power(effect: float, mde: float, note: str = "") -> Guard:
         value=abs(effect),
         threshold=mde,
         note=note,
+    )
+
+
+def weather(found: Weather) -> Guard:
+    """Tell whether the weather could be taken out; where not, values stay as they were."""
+    return Guard(
+        id="weather",
+        status="pass" if found.passed else "reported",
+        value=found.r2,
+        threshold=LEAST_R2,
+        note=found.reason or "share explained in time that was not seen",
     )
 
 

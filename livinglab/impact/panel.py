@@ -1,5 +1,6 @@
 """A panel: what units showed period by period, and from when each was treated."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -189,6 +190,26 @@ class Panel:
         if not any_seen.any() or not constant.any():
             raise NotEstimableError("no control unit is observed throughout")
         return np.asarray(np.average(self.values[constant], axis=0, weights=self.weights[constant]))
+
+    def relative(self, observed: Floats, expected: Floats) -> tuple[float, dict[str, str]]:
+        """Return an effect as a share of the counterfactual, from sums on the original scale.
+
+        Args:
+            observed: On the panel's scale.
+            expected: What would have been, on the same scale.
+
+        Returns:
+            The share, and if it is undefined NaN with the reason under ``relative``. [1]
+        """
+        with np.errstate(over="ignore"):  # told in words
+            if self.transform == "log":
+                observed, expected = np.exp(observed), np.exp(expected)
+            total, base = float(observed.sum()), float(expected.sum())
+        if not (math.isfinite(total) and math.isfinite(base)):
+            return math.nan, {"relative": "the sums are too large"}
+        if not base > 0:
+            return math.nan, {"relative": "the counterfactual does not sum to more than 0"}
+        return total / base - 1, {}
 
     @staticmethod
     def of(frame: pd.DataFrame, *, treated: Iterable[str] = (), start: object = None) -> "Panel":

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from livinglab.impact.exchange import reach, subsets
 from livinglab.impact.kernels import KERNELS, Kernel
 from livinglab.impact.panel import Panel
 from livinglab.impact.results import Floats
@@ -23,8 +24,13 @@ LEVELS = (0.05, 0.10)
 """Of p: the second only where so few units cannot reach the first."""
 ASSIGNMENTS = 199
 """Other assignments that each planted one is held against, for the difference in differences."""
+SETS = 59
+"""Sets of other units that each planting is held against where several are treated."""
 LEAST_BEFORE = 8
 """Periods before a planted start."""
+TINY = 1e-12
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,17 +70,23 @@ def minimum_detectable_effect(
     block = panel.block()
     windows = _windows(block, plantings, rng)
     formula = _formula(block)
-    p_min = 1 / (windows.donors + 1)
-    alpha = next((level for level in LEVELS if estimator == "did" or p_min <= level), math.nan)
+    if not windows.chosen:
+        note = "too few controls to plant anything at"
+        return Power(mde=math.nan, alpha=LEVELS[0], plantings=0, formula=formula, note=note)
+    size = len(windows.chosen[0][0])
+    others = len(windows.values) - size
+    sets = math.comb(others, size) if estimator != "did" else math.comb(others + size, size) - 1
+    alpha = next((level for level in LEVELS if 1 / (1 + sets) <= level), math.nan)
     if math.isnan(alpha):
-        note = f"{windows.donors} donors: no p-value can be below {p_min:.2f}"
+        note = f"{others} other units: no p-value can be below {1 / (1 + sets):.2f}"
         return Power(mde=math.nan, alpha=LEVELS[-1], plantings=0, formula=formula, note=note)
+    kernel = KERNELS[estimator]
     if estimator == "did":
         up, down = _found_by_assignment(windows, alpha, rng)
     elif estimator == "sc":
-        up, down = _found_by_rank(windows, alpha)
+        up, down = _found_by_rank(windows, kernel, alpha, rng)
     else:
-        up, down = _found_by_placebo(windows, KERNELS[estimator], alpha)
+        up, down = _found_by_placebo(windows, kernel, alpha, rng)
     mde = max(_smallest(up), _smallest(down))
     note = windows.note if math.isfinite(mde) else "no shift is found in four of five plantings"
     return Power(
@@ -84,6 +96,20 @@ def minimum_detectable_effect(
         formula=formula,
         note=note,
     )
+
+
+def from_error(effects: Floats, se: float, *, alpha: float = LEVELS[0]) -> float:
+    """Tell the MDE of an estimator that finds what exceeds so many standard errors.
+
+    Args:
+        effects: Estimates where nothing was done. [B]
+        se: Standard error of the estimate. [as effects]
+        alpha: Level of p.
+    """
+    if not len(effects) or not se > 0:
+        return math.nan
+    critical = NormalDist().inv_cdf(1 - alpha / 2) * se
+    return max(_smallest(critical - effects), _smallest(critical + effects))
 
 
 def from_placebos(effects: Floats, *, alpha: float = LEVELS[0]) -> float:
@@ -100,7 +126,7 @@ def from_placebos(effects: Floats, *, alpha: float = LEVELS[0]) -> float:
     """
     up, down = [], []
     for n, effect in enumerate(effects):
-        critical = _critical(np.delete(effects, n), alpha)
+        critical = reach(np.delete(effects, n), alpha)
         up.append(critical - effect)
         down.append(critical + effect)
     mde = max(_smallest(np.array(up)), _smallest(np.array(down))) if up else math.nan
@@ -109,58 +135,71 @@ def from_placebos(effects: Floats, *, alpha: float = LEVELS[0]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """Where shifts are planted: (treated rows, first column) by planting, in a matrix."""
+    """Where shifts are planted: (rows, first column) by planting, in a matrix of [units, T]."""
 
     values: Floats
-    chosen: list[tuple[NDArray[np.int64], int]]
+    weights: Floats
+    chosen: list[tuple[Rows, int]]
     length: int
     start: int
-    donors: int
     note: str
 
-    def cut(self, n: int) -> tuple[Floats, Floats]:
-        """Return controls [J, L] and the mean of the planted units [L] of one planting."""
+    def cut(self, n: int) -> tuple[Floats, Floats, Rows]:
+        """Return the window [units, L], the mean of the planted [L], and the other rows."""
         rows, first = self.chosen[n]
         window = self.values[:, first : first + self.length]
-        others = np.setdiff1d(np.arange(len(window)), rows)
-        return window[others], window[rows].mean(axis=0)
+        return window, self.mean(window, rows), np.setdiff1d(np.arange(len(window)), rows)
+
+    def mean(self, window: Floats, rows: Rows) -> Floats:
+        """Average some units. [L]"""
+        return np.asarray(np.average(window[rows], axis=0, weights=self.weights[rows]))
+
+    def null(self, n: int, kernel: Kernel, rng: Generator) -> Floats:
+        """Gaps of sets of other units, as large, the planted ones staying out. [B, L]"""
+        window, _, others = self.cut(n)
+        size = len(self.chosen[n][0])
+        gaps = [
+            kernel(window[np.setdiff1d(others, rows)], self.mean(window, rows), self.start, size)
+            for rows in subsets(others, size, max(SETS, len(others)) if size == 1 else SETS, rng)
+        ]
+        return np.array(gaps).reshape(len(gaps), self.length)
 
 
 def _windows(block: Panel, plantings: int, rng: Generator) -> _Windows:
-    """Choose units and dates: before the start if that is long enough, else among the donors."""
+    """Choose units and dates.
+
+    Before the start, at the treated units themselves; where that gives too few dates, also at
+    sets of controls as large. Where too little lies before the start, at controls over the whole
+    time, at the real start.
+    """
     t0, t = block.start, len(block.periods)
-    t1, n1 = t - t0, int(block.is_treated.sum())
-    donors = np.flatnonzero(~block.is_treated)
+    t1 = t - t0
+    treated, donors = np.flatnonzero(block.is_treated), np.flatnonzero(~block.is_treated)
+    size = min(len(treated), max(1, len(donors) // 2))
     before = max(LEAST_BEFORE, min(2 * t1, 24))
-    if t0 >= before + t1:
-        values = block.values[:, :t0]
-        pool = np.arange(len(block.units))
-        room = -(-plantings // len(pool))
-        length = max(before + t1, t0 - room + 1)
-        note = "planted before the start"
-    else:
-        values, pool, length = block.values[donors], np.arange(len(donors)), t
-        note = "planted at controls, at the real start: too little was measured before it"
-    n1 = min(n1, max(1, len(pool) // 2))
-    starts = values.shape[1] - length + 1
-    places = [(unit, first) for unit in pool for first in range(starts)]
-    if n1 == 1:
-        picks = rng.permutation(len(places))[:plantings]
-        chosen = [(np.array([places[n][0]]), places[n][1]) for n in picks]
-    else:
-        chosen = [
-            (np.sort(rng.choice(pool, n1, replace=False)), int(rng.integers(starts)))
-            for _ in range(plantings)
+    if t0 < before + t1:
+        sets = subsets(np.arange(len(donors)), size, plantings, rng)
+        return _Windows(
+            block.values[donors],
+            block.weights[donors],
+            [(rows, 0) for rows in sets],
+            t,
+            t0,
+            "planted at controls, at the real start: too little was measured before it",
+        )
+    alone = t0 - (before + t1) + 1
+    room = plantings if alone >= plantings else -(-plantings // (len(donors) // size + 1))
+    length = max(before + t1, t0 - room + 1)
+    starts = t0 - length + 1
+    chosen = [(treated, first) for first in range(starts)][:plantings]
+    note = "planted at the treated units, before the start"
+    if len(chosen) < plantings:
+        note = "planted at treated units and controls, before the start"
+        chosen += [
+            (np.sort(rng.choice(donors, size, replace=False)), int(rng.integers(starts)))
+            for _ in range(plantings - len(chosen))
         ]
-    return _Windows(values, chosen, length, length - t1, len(pool) - n1, note)
-
-
-def _critical(null: Floats, alpha: float) -> float:
-    """Return what |effect| must exceed so that (1 + number of larger ones)/(B + 1) ≤ alpha."""
-    allowed = math.floor(alpha * (len(null) + 1) + 1e-9) - 1
-    if allowed < 0:
-        return math.inf
-    return float(np.sort(np.abs(null))[::-1][allowed]) if allowed < len(null) else 0.0
+    return _Windows(block.values[:, :t0], block.weights, chosen, length, length - t1, note)
 
 
 def _smallest(needed: Floats) -> float:
@@ -169,49 +208,50 @@ def _smallest(needed: Floats) -> float:
     return float(ranked[math.ceil(SHARE * len(ranked)) - 1])
 
 
-def _found_by_placebo(windows: _Windows, kernel: Kernel, alpha: float) -> tuple[Floats, Floats]:
-    """Shift needed up and down, by |mean gap| among the gaps of donors."""
+def _found_by_placebo(
+    windows: _Windows, kernel: Kernel, alpha: float, rng: Generator
+) -> tuple[Floats, Floats]:
+    """Shift needed up and down, by |mean gap| among those of other sets."""
     up, down = [], []
-    for n in range(len(windows.chosen)):
-        controls, treated = windows.cut(n)
-        effect = kernel(controls, treated, windows.start, 1)[windows.start :].mean()
-        null = [
-            kernel(np.delete(controls, row, 0), controls[row], windows.start, 1)[
-                windows.start :
-            ].mean()
-            for row in range(len(controls))
-        ]
-        critical = _critical(np.array(null), alpha)
+    for n, (rows, _) in enumerate(windows.chosen):
+        window, mean, others = windows.cut(n)
+        gap = kernel(window[others], mean, windows.start, len(rows))
+        effect = gap[windows.start :].mean()
+        null = windows.null(n, kernel, rng)[:, windows.start :].mean(axis=1)
+        critical = reach(null, alpha)
         up.append(critical - effect)
         down.append(critical + effect)
     return np.array(up), np.array(down)
 
 
-def _found_by_rank(windows: _Windows, alpha: float) -> tuple[Floats, Floats]:
+def _found_by_rank(
+    windows: _Windows, kernel: Kernel, alpha: float, rng: Generator
+) -> tuple[Floats, Floats]:
     """Shift needed up and down, by the rank of RMSPE after over before.
 
     A shift δ makes the mean square of the gap after the start m₂ + 2δm₁ + δ².
     """
-    kernel, start = KERNELS["sc"], windows.start
+    start = windows.start
     up, down = [], []
-    for n in range(len(windows.chosen)):
-        controls, treated = windows.cut(n)
-        ratios = []
-        for row in range(len(controls)):
-            gap = kernel(np.delete(controls, row, 0), controls[row], start, 1)
-            ratios.append(_rmse(gap[start:]) / max(_rmse(gap[:start]), 1e-12))
-        gap = kernel(controls, treated, start, 1)
-        goal = _critical(np.array(ratios), alpha) * max(_rmse(gap[:start]), 1e-12)
-        mean, square = gap[start:].mean(), (gap[start:] ** 2).mean()
-        root = math.sqrt(max(mean**2 - square + goal**2, 0.0)) if math.isfinite(goal) else goal
-        reached = square >= goal**2
-        up.append(0.0 if reached else root - mean)
-        down.append(0.0 if reached else root + mean)
+    for n, (rows, _) in enumerate(windows.chosen):
+        gaps = windows.null(n, kernel, rng)
+        ratios = _rmse(gaps[:, start:]) / np.maximum(_rmse(gaps[:, :start]), TINY)
+        window, mean, others = windows.cut(n)
+        gap = kernel(window[others], mean, start, len(rows))
+        goal = reach(ratios, alpha) * max(float(_rmse(gap[:start])), TINY)
+        middle, square = float(gap[start:].mean()), float((gap[start:] ** 2).mean())
+        if square >= goal**2:
+            up.append(0.0)
+            down.append(0.0)
+            continue
+        root = math.sqrt(middle**2 - square + goal**2) if math.isfinite(goal) else math.inf
+        up.append(root - middle)
+        down.append(root + middle)
     return np.array(up), np.array(down)
 
 
-def _rmse(gap: Floats) -> float:
-    return float(np.sqrt((gap**2).mean()))
+def _rmse(gap: Floats) -> Floats:
+    return np.asarray(np.sqrt((gap**2).mean(axis=-1)))
 
 
 def _found_by_assignment(windows: _Windows, alpha: float, rng: Generator) -> tuple[Floats, Floats]:
@@ -223,8 +263,8 @@ def _found_by_assignment(windows: _Windows, alpha: float, rng: Generator) -> tup
     up: list[float] = []
     down: list[float] = []
     start, units = windows.start, len(windows.values)
-    for rows, first in windows.chosen:
-        window = windows.values[:, first : first + windows.length]
+    for n, (rows, _) in enumerate(windows.chosen):
+        window, *_ = windows.cut(n)
         change = window[:, start:].mean(axis=1) - window[:, :start].mean(axis=1)
         n1 = len(rows)
         if n1 == 1:

@@ -88,3 +88,29 @@ class NotRun:
 
     estimator: str
     reason: str
+
+
+def number(value: float | None) -> float | None:
+    """Return a finite number, or null."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def period(value: Any) -> float | str:
+    """Write a period: a number, a date, or a time with Z."""
+    if isinstance(value, np.datetime64):
+        text = str(value.astype("datetime64[s]"))
+        return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
+    return float(value)
+
+
+def plain(value: Any) -> Any:
+    """Return JSON's own types: no tuple, no numpy, and null for what is no finite number."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(one) for one in value]
+    if isinstance(value, np.datetime64):
+        return period(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    return number(value) if isinstance(value, float) else value

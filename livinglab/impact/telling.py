@@ -2,17 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
-
-import numpy as np
 
 from livinglab import __version__
 from livinglab.impact.evaluation import Evaluation
 from livinglab.impact.findings import THRESHOLDS
 from livinglab.impact.panel import Panel
-from livinglab.impact.results import UNBOUNDED, Estimate, Guard
+from livinglab.impact.results import UNBOUNDED, Estimate, Guard, number, period, plain
 
 Json = dict[str, Any]
 LIBRARIES = ("numpy", "pandas", "scipy", "statsmodels", "scikit-learn")
@@ -45,19 +42,6 @@ def document(found: Evaluation, sentence: str, **facts: Any) -> Json:
         **facts,
         "provenance": provenance(found),
     }
-
-
-def number(value: float | None) -> float | None:
-    """Return a finite number, or null."""
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def period(value: Any) -> float | str:
-    """Write a period: a number, a date, or a time with Z."""
-    if isinstance(value, np.datetime64):
-        text = str(value.astype("datetime64[s]"))
-        return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
-    return float(value)
 
 
 def _panel(panel: Panel) -> Json:
@@ -98,24 +82,11 @@ def estimate(one: Estimate) -> Json:
         "p_min": number(one.p_min),
         "p_method": one.p_method,
         "n": one.n,
-        "detail": _plain(one.detail),
+        "detail": plain(one.detail),
     }
     if why:
         told["why"] = why
     return told
-
-
-def _plain(value: Any) -> Any:
-    """Return JSON's own types: no NaN, no numpy."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(one) for one in value]
-    if isinstance(value, np.datetime64):
-        return period(value)
-    if isinstance(value, np.generic):
-        value = value.item()
-    return number(value) if isinstance(value, float) else value
 
 
 def _guard(one: Guard) -> Json:

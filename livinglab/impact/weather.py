@@ -24,7 +24,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from livinglab.errors import NotEstimableError, PanelError
 from livinglab.impact.panel import Dropped, Panel, as_panel
-from livinglab.impact.results import Estimate, Floats
+from livinglab.impact.results import Estimate, Floats, plain
 from livinglab.impact.series import components
 
 Mode = Literal["counterfactual", "detrended", "trend", "weather_only"]
@@ -156,10 +156,8 @@ class Weather:
         """What is stored of it, ready for JSON; an undefined number is None."""
         told = {name: value for name, value in asdict(self).items() if name != "values"}
         told["r2_oot"] = told.pop("r2")
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in (told | {"features": list(self.features)}).items()
-        }
+        document: dict[str, Any] = plain(told)
+        return document
 
 
 # --- features
@@ -492,18 +490,6 @@ def normalise(
         progress(row + 1, len(panel.units))
     gate = _Gate(bare, found, starts, _weeks(unit.given))
     return gate.judged(mode, unit.given.names, mde, scale=scale)
-
-
-def taken_out(
-    panel: Panel,
-    names: Sequence[str],
-    *,
-    seed: int,
-    progress: Progress = lambda _done, _total: None,
-) -> tuple[Panel, dict[str, Any]]:
-    """Do as `normalise` does with some covariates, and tell it as JSON."""
-    normal, found = normalise(panel, names, rng=np.random.default_rng(seed), progress=progress)
-    return normal, found.document()
 
 
 def widened(estimate: Estimate, variance: float) -> Estimate:

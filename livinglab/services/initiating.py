@@ -45,8 +45,6 @@ class Design:
     areas: tuple[InitiativeArea, ...]
     hypotheses: tuple[Hypothesis, ...]
     """The newest version of each, by key; primary ones first."""
-    changed_at: datetime | None
-    """When a second version of anything was written; None: never."""
 
     def places(self, role: Role) -> tuple[str, ...]:
         """Return the keys of the Places in a role."""
@@ -159,17 +157,11 @@ def design_of(initiative: str, work: UnitOfWork) -> Design:
     found = _known(initiative, work)
     areas = work.initiatives.areas(initiative)
     version = max((one.version for one in areas), default=0)
-    newest: dict[str, Hypothesis] = {}
-    written = work.initiatives.hypotheses(initiative)
-    for one in written:
-        newest[one.key] = one
-    changes = [one.at for one in areas if one.version > 1]
-    changes += [one.at for one in written if one.version > 1]
+    newest = {one.key: one for one in work.initiatives.hypotheses(initiative)}
     return Design(
         initiative=found,
         areas=tuple(one for one in areas if one.version == version),
         hypotheses=tuple(sorted(newest.values(), key=lambda one: (not one.primary, one.key))),
-        changed_at=max(changes, default=None),
     )
 
 

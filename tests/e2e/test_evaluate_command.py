@@ -53,6 +53,28 @@ def test_a_panel_gets_its_answer(tmp_path: Path):
     assert ET.parse(plot).getroot().find("{http://www.w3.org/2000/svg}title") is not None
 
 
+def test_weather_is_set_apart():
+    """Its columns are no covariates; what was taken out, and whether it is used, is told."""
+    chance = np.random.default_rng(3)
+    days = np.datetime64("2024-01-01") + np.arange(120)
+    air = chance.normal(size=120)
+    rows = ["unit,period,value,treated,t"]
+    for unit in range(11):
+        for n, day in enumerate(days):
+            on = int(unit == 0 and n >= 90)
+            value = 20 + (2 + unit % 3) * air[n] + chance.normal() * 0.3 - 5 * on
+            rows.append(f"u{unit},{day},{value:.3f},{on},{air[n]:.3f}")
+
+    done = evaluate("--weather", "t", "--estimators", "did,its", table="\n".join(rows))
+
+    assert 0 == done.returncode, done.stderr
+    told = json.loads(done.stdout)
+    assert "t" in told["weather"]["features"]
+    assert told["weather"]["r2_oot"] > 0.5
+    guard = next(one for one in told["guards"] if one["id"] == "weather")
+    assert ("pass" if told["weather"]["passed"] else "reported") == guard["status"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "rows", "says"),
     [

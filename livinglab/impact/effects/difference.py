@@ -413,13 +413,7 @@ def _relative(panel: Panel, fit: _Fit) -> tuple[float, dict[str, str]]:
         return math.exp(fit.effect) - 1, {}
     cells = panel.treatment & (fit.weights > 0)
     observed = panel.values[cells]
-    expected = observed - fit.effect
-    if panel.transform == "log":
-        observed, expected = np.exp(observed), np.exp(expected)
-    base = float(expected.sum())
-    if not base > 0:
-        return math.nan, {"relative": "the counterfactual does not sum to more than 0"}
-    return float(observed.sum()) / base - 1, {}
+    return panel.relative(observed, observed - fit.effect)
 
 
 # --- Before the start ---

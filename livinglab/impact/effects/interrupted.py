@@ -15,15 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import t as t_distribution
 
 from livinglab.errors import NotEstimableError
-from livinglab.impact.effects.synthetic import relative_of
+from livinglab.impact.exchange import LEAST_DATES, fake_dates, rank, reach
 from livinglab.impact.panel import Panel, as_panel
 from livinglab.impact.results import UNBOUNDED, Estimate, Floats
 
-FAKE_BEFORE, FAKE_AFTER = 24, 12
-"""Periods that must lie before and after a date taken for the start."""
-LEAST_DATES = 20
-"""Such dates that a p-value needs."""
-MOST_DATES = 100
 HARMONICS = 2
 ROUNDS = 20
 """Of re-estimating the serial correlation."""
@@ -76,7 +71,7 @@ def interrupted(
     model = _Model(series, seasonal, slope_change=slope_change)
     found = model.fit(series.start, len(series.treated))
     quantile = float(t_distribution.ppf((1 + level) / 2, found.left))
-    reach = quantile * found.se
+    half = quantile * found.se
     why: dict[str, str] = {}
     p, p_min, method = (
         float(2 * t_distribution.sf(abs(found.effect) / found.se, found.left)),
@@ -85,24 +80,24 @@ def interrupted(
     )
     placebos = model.placebos(series.start) if placebo else np.empty(0)
     if placebo and len(placebos) >= LEAST_DATES:
-        p = (1 + int((np.abs(placebos) >= abs(found.effect)).sum())) / (1 + len(placebos))
-        p_min, method = 1 / (1 + len(placebos)), "placebo_time"
-        reach = max(reach, _reach(placebos, level))
+        p, p_min = rank(abs(found.effect), np.abs(placebos))
+        method = "placebo_time"
+        half = max(half, reach(placebos, 1 - level))
     elif placebo:
         p, method = math.nan, "none"
         why["p"] = (
             f"{len(placebos)} dates before the start can be tried, {LEAST_DATES} are needed: the "
             "model's own p-value is not trusted under serial correlation"
         )
-    if math.isinf(reach):
+    if math.isinf(half):
         why |= {"low": UNBOUNDED, "high": UNBOUNDED}
     relative, reason = _relative(panel, found)
     return Estimate(
         estimator="its",
         tier="T3" if series.control is not None else "T4",
         effect=found.effect,
-        low=found.effect - reach,
-        high=found.effect + reach,
+        low=found.effect - half,
+        high=found.effect + half,
         level=level,
         relative=relative,
         se=found.se,
@@ -116,7 +111,7 @@ def interrupted(
             "level_at_end": found.at_end,
             "model_low": found.effect - quantile * found.se,
             "model_high": found.effect + quantile * found.se,
-            "rho": found.rho,
+            "rho": None if math.isnan(found.rho) else found.rho,
             "scale": found.scale,
             "placebo_dates": len(placebos),
             "controlled": series.control is not None,
@@ -221,19 +216,11 @@ class _Model:
         return self._counts(start, end) if self.series.counts else self._values(start, end)
 
     def placebos(self, start: int) -> Floats:
-        """Estimate as of dates before the start, on data before it. [dates]
-
-        Where the series is long enough, at least half of it lies before each date, and no more
-        after it than after the real start: the estimates are as uncertain as the real one.
-        """
-        half = min(start // 2, start - FAKE_AFTER - LEAST_DATES + 1)
-        dates = np.arange(max(FAKE_BEFORE, half), start - FAKE_AFTER + 1)
-        dates = dates[:: max(1, len(dates) // MOST_DATES)]
-        after = max(FAKE_AFTER, len(self.series.treated) - start)
+        """Estimate as of dates before the start, on data before it. [dates]"""
         found = []
-        for date in dates:
+        for date, end in fake_dates(start, len(self.series.treated) - start):
             try:
-                found.append(self.fit(int(date), min(start, int(date) + after)).effect)
+                found.append(self.fit(date, end).effect)
             except NotEstimableError:
                 continue
         return np.array(found)
@@ -372,14 +359,8 @@ def _quasi_poisson(y: Floats, design: Floats, offset: Floats) -> tuple[Floats, F
     return beta, np.asarray(inverse * scale), scale, left
 
 
-def _reach(placebos: Floats, level: float) -> float:
-    """What an effect must exceed to stand out among the dates before."""
-    allowed = math.floor((1 - level) * (len(placebos) + 1) + 1e-9) - 1
-    return math.inf if allowed < 0 else float(np.sort(np.abs(placebos))[::-1][allowed])
-
-
 def _relative(panel: Panel, found: _Found) -> tuple[float, dict[str, str]]:
     start = panel.start
     after = slice(start, len(found.observed))
     known = ~np.isnan(found.observed[after])
-    return relative_of(panel, found.observed[after][known], found.expected[after][known])
+    return panel.relative(found.observed[after][known], found.expected[after][known])

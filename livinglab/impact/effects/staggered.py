@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from livinglab.errors import NotEstimableError
-from livinglab.impact.effects.synthetic import relative_of
 from livinglab.impact.panel import Panel, as_panel
-from livinglab.impact.results import Estimate, Floats
+from livinglab.impact.results import Estimate, Floats, period, plain
 
 Control = Literal["never", "notyet"]
 Rule = Literal["available", "complete"]
@@ -109,7 +108,7 @@ def callaway_santanna(
             "controls": int((~panel.is_treated).sum()),
             "cells": int(panel.observed.sum()),
             "by_group": _told(
-                [_period(panel, start) for start in cells.cohorts],
+                [period(panel.periods[start]) for start in cells.cohorts],
                 found.by_group[0],
                 None if samples is None else samples.by_group,
                 quantile,
@@ -285,17 +284,8 @@ def _told(
             se = float(known.std(ddof=1)) if len(known) > 1 else math.nan
             if se > 0:
                 row |= {"low": effect - quantile * se, "high": effect + quantile * se, "se": se}
-        rows.append({key: _plain(value) for key, value in row.items()})
+        rows.append(plain(row))
     return rows
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, np.floating) else value
-
-
-def _period(panel: Panel, column: int) -> float | str:
-    period = panel.periods[column]
-    return str(period) if isinstance(period, np.datetime64) else float(period)
 
 
 def _paths(
@@ -316,6 +306,6 @@ def _paths(
         observed = (values * weights).sum(axis=0) / total
         expected = ((values - att) * weights).sum(axis=0) / total
     on = panel.treatment[rows] & panel.observed[rows]
-    relative, why = relative_of(panel, panel.values[rows][on], (panel.values[rows] - att)[on])
+    relative, why = panel.relative(panel.values[rows][on], (panel.values[rows] - att)[on])
     paths = {"periods": panel.periods, "observed": observed, "counterfactual": expected}
     return paths, relative, why

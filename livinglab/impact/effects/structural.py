@@ -13,14 +13,12 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from statsmodels.tsa.statespace.structural import UnobservedComponents
 
 from livinglab.errors import NotEstimableError
-from livinglab.impact.effects.synthetic import relative_of
+from livinglab.impact.exchange import LEAST_DATES, fake_dates, rank
 from livinglab.impact.panel import Panel, as_panel
 from livinglab.impact.results import Estimate, Floats
 
-FAKE_BEFORE, FAKE_AFTER = 24, 12
-"""Periods that must lie before and after a date taken for the start."""
-LEAST_DATES, MOST_DATES = 20, 40
-"""Such dates that a p-value needs, and that are tried."""
+MOST_DATES = 40
+"""Dates before the start that are tried: each costs some milliseconds."""
 LEAST_BEFORE = 8
 """Periods before the start, beyond a season and the number of regressors."""
 RIDGE = 1.0
@@ -85,15 +83,15 @@ def structural(
     p_min, method, why = 2 / (1 + repetitions), "simulation", {}
     placebos = model.placebos(t - start) if placebo else np.empty(0)
     if placebo and len(placebos) >= LEAST_DATES:
-        p = (1 + int((np.abs(placebos) >= abs(effect)).sum())) / (1 + len(placebos))
-        p_min, method = 1 / (1 + len(placebos)), "placebo_time"
+        p, p_min = rank(abs(effect), np.abs(placebos))
+        method = "placebo_time"
     elif placebo:
         p, method = math.nan, "none"
         why["p"] = (
             f"{len(placebos)} dates before the start can be tried, {LEAST_DATES} are needed: the "
             "paths' own p-value is not trusted"
         )
-    relative, reason = relative_of(panel, y[start:][after], expected[start:][after])
+    relative, reason = panel.relative(y[start:][after], expected[start:][after])
     sums = gaps.sum(axis=1)
     return Estimate(
         estimator="uc",
@@ -156,7 +154,7 @@ def structural_step(
     se = float(fitted.bse[position]) * scale
     reach = float(norm.ppf((1 + level) / 2)) * se
     expected = y - effect * step
-    relative, why = relative_of(panel, y[start:], expected[start:])
+    relative, why = panel.relative(y[start:], expected[start:])
     return Estimate(
         estimator="uc",
         tier="T4",
@@ -271,12 +269,8 @@ class _Model:
 
     def placebos(self, after: int) -> Floats:
         """Forecast from dates before the start, with the same parameters. [dates]"""
-        half = min(self.start // 2, self.start - FAKE_AFTER - LEAST_DATES + 1)
-        dates = np.arange(max(FAKE_BEFORE, half), self.start - FAKE_AFTER + 1)
-        dates = dates[:: max(1, -(-len(dates) // MOST_DATES))]
         found = []
-        for date in dates:
-            end = min(self.start, int(date) + max(FAKE_AFTER, after))
+        for date, end in fake_dates(self.start, after, most=MOST_DATES):
             seen: NDArray[Any] = self.y[:date]
             if np.isnan(seen).all() or np.isnan(self.y[date:end]).all():
                 continue
@@ -285,8 +279,8 @@ class _Model:
                 level="llevel",
                 seasonal=self.seasonal,
                 stochastic_seasonal=False,
-                exog=self._after(0, int(date)),
+                exog=self._after(0, date),
             ).filter(self.result.params)
-            expected = before.forecast(end - int(date), exog=self._after(int(date), end))
+            expected = before.forecast(end - date, exog=self._after(date, end))
             found.append(float(np.nanmean(self.y[date:end] - expected)) * self.spread)
         return np.array(found)

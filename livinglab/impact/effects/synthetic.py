@@ -7,7 +7,6 @@ the time before as well, and takes a constant difference out. Both need a comple
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.stats import norm
 
 from livinglab.errors import NotEstimableError
 from livinglab.impact.effects.simplex import Solver, kkt_gap, sc_weights, sdid_weights
+from livinglab.impact.exchange import rank, reach, subsets
 from livinglab.impact.panel import Panel, as_panel
 from livinglab.impact.results import UNBOUNDED, Estimate, Floats
 
@@ -67,10 +67,10 @@ def synthetic_control(
     gap = treated - weights @ controls
     effect, ratio = _mean_after(gap, data.start), _ratio(gap, data)
     gaps = np.array([_sc_placebo(data, chosen) for chosen in _sets(data, draws, rng)])
-    p, p_min = _rank(ratio, np.array([_ratio(one, data) for one in gaps]))
-    reach = _reach(np.array([_mean_after(one, data.start) for one in gaps]), level)
+    p, p_min = rank(ratio, np.array([_ratio(one, data) for one in gaps]))
+    half = reach(np.array([_mean_after(one, data.start) for one in gaps]), 1 - level)
     why = {"se": "the interval comes from exchanging units"}
-    if math.isinf(reach):
+    if math.isinf(half):
         why |= {"low": UNBOUNDED, "high": UNBOUNDED}
     if math.isnan(p):
         why["p"] = NOTHING_TO_EXCHANGE
@@ -80,8 +80,8 @@ def synthetic_control(
     return Estimate(
         estimator="sc",
         effect=effect,
-        low=effect - reach,
-        high=effect + reach,
+        low=effect - half,
+        high=effect + half,
         level=level,
         p=p,
         p_min=p_min,
@@ -146,18 +146,18 @@ def synthetic_did(
     if se > ROUNDING * data.greatest:
         p_normal = float(2 * norm.sf(abs(effect) / se))
         like = _mean_after(_sdid(data, everyone, data.rows, "nnls")[0], data.start)
-        p, p_min = _rank(abs(like), np.abs(effects)) if len(gaps) else (p_normal, 0.0)
+        p, p_min = rank(abs(like), np.abs(effects)) if len(gaps) else (p_normal, 0.0)
     else:
         se = math.nan
         reason = ALL_ALIKE if len(effects) > 1 else NOTHING_TO_EXCHANGE
         why = {"se": reason, "p": reason, "low": UNBOUNDED, "high": UNBOUNDED}
-    reach = math.inf if math.isnan(se) else float(norm.ppf((1 + level) / 2)) * se
+    half = math.inf if math.isnan(se) else float(norm.ppf((1 + level) / 2)) * se
     by_resampling = not len(gaps) and len(effects)
     return Estimate(
         estimator="sdid",
         effect=effect,
-        low=effect - reach,
-        high=effect + reach,
+        low=effect - half,
+        high=effect + half,
         level=level,
         se=se,
         p=p,
@@ -240,33 +240,8 @@ def _ratio(gap: Floats, data: _Data) -> float:
 
 
 def _sets(data: _Data, draws: int, rng: Generator) -> Iterator[Rows]:
-    """Yield sets of controls as large as the treated set: all, or so many different ones."""
-    n, among = len(data.rows), data.others
-    if len(among) <= n:
-        return
-    if math.comb(len(among), n) <= draws:
-        yield from (np.array(one) for one in combinations(among, n))
-        return
-    seen: set[bytes] = set()
-    while len(seen) < draws:
-        chosen = np.sort(rng.choice(among, n, replace=False))
-        if (key := chosen.tobytes()) not in seen:
-            seen.add(key)
-            yield chosen
-
-
-def _rank(own: float, placebos: Floats) -> tuple[float, float]:
-    """Return p by rank, and the least that so many placebos allow; ties count against."""
-    if not len(placebos):
-        return math.nan, 0.0
-    larger = int((placebos >= own * (1 - 1e-9)).sum())
-    return (1 + larger) / (len(placebos) + 1), 1 / (len(placebos) + 1)
-
-
-def _reach(placebos: Floats, level: float) -> float:
-    """Half the interval by inversion: what must be exceeded to stand out among the placebos."""
-    allowed = math.floor((1 - level) * (len(placebos) + 1) + 1e-9) - 1
-    return math.inf if allowed < 0 else float(np.sort(np.abs(placebos))[::-1][allowed])
+    """Yield sets of controls as large as the treated set."""
+    return subsets(data.others, len(data.rows), draws, rng)
 
 
 def _sc_gap(series: Floats, controls: Floats, start: int) -> Floats:
@@ -393,7 +368,7 @@ def _facts(data: _Data, gap: Floats, weights: Floats) -> dict[str, Any]:
 def _shared(data: _Data, gap: Floats, gaps: Floats, why: Mapping[str, str]) -> dict[str, Any]:
     observed = data.panel.mean_treated()
     expected = observed - gap
-    relative, undefined = relative_of(data.panel, observed[data.start :], expected[data.start :])
+    relative, undefined = data.panel.relative(observed[data.start :], expected[data.start :])
     paths: dict[str, NDArray[Any]] = {
         "periods": data.panel.periods,
         "observed": observed,
@@ -408,16 +383,3 @@ def _shared(data: _Data, gap: Floats, gaps: Floats, why: Mapping[str, str]) -> d
         "paths": paths,
         "why": {**undefined, **why},
     }
-
-
-def relative_of(panel: Panel, observed: Floats, expected: Floats) -> tuple[float, dict[str, str]]:
-    """Return the effect as a share of the counterfactual, from sums, with a reason if undefined."""
-    with np.errstate(over="ignore"):  # told in words
-        if panel.transform == "log":
-            observed, expected = np.exp(observed), np.exp(expected)
-        total, base = float(observed.sum()), float(expected.sum())
-    if math.isinf(total) or math.isinf(base):
-        return math.nan, {"relative": "the sums are too large"}
-    if not base > 0:
-        return math.nan, {"relative": "the counterfactual does not sum to more than 0"}
-    return total / base - 1, {}
