@@ -9,8 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from livinglab.domain.geometry import Point, distance_m
+from livinglab.domain.readings import to_ms
 from simulators.signals import (
     DAY_MS,
+    YEAR_MS,
     Times,
     Values,
     normal,
@@ -129,6 +131,8 @@ def truth(
     The difference of the two is the true effect, to the last digit.
     """
     value = true_value(town.seed, place, sensor.observed_property, times, sensor.level)
+    slope = town.trends.get(sensor.observed_property, 0.0)
+    value = value + slope * (times - to_ms(town.start)) / YEAR_MS
     if not with_initiatives:
         return value
     return with_effects(value, times, town.effects(place, sensor.observed_property))

@@ -99,6 +99,8 @@ class Town:
     lines: tuple[BusLine, ...]
     treatments: tuple[Treatment, ...]
     campaigns: tuple[Campaign, ...]
+    trends: Mapping[str, float]
+    """ObservedProperty → how it changes everywhere, whatever anybody does. [its unit per year]"""
     residents: tuple[Residents, ...]
     flat_out_every_s: float
     """Interval between Readings when years pass in minutes. [s]"""
@@ -192,6 +194,7 @@ def _town(document: Mapping[str, Any], source: str, seed: int | None) -> Town:
             )
             for row in document.get("campaigns", ())
         ),
+        trends={name: float(slope) for name, slope in document.get("trends", {}).items()},
         residents=tuple(_residents(row) for row in document.get("residents", ())),
         flat_out_every_s=float(facts["flat_out_every_s"]),
         posts_per_hour=float(facts["posts_per_hour"]),
