@@ -49,6 +49,7 @@ class Pipeline:
     def __init__(self, lab: Lab, broker: Broker, *, stop: Event, pulse: Pulse) -> None:
         """Bind a lab to a broker."""
         self.recorder: Recorder = open_recorder(lab)
+        self.even_clock = lab.even_clock
         self.broker = broker
         self.stop = stop
         self.pulse = pulse
@@ -94,7 +95,7 @@ class Pipeline:
         recorder = self.recorder
         intake = self._insist(lambda: recorder.decode(delivery.messages, backlog=delivery.backlog))
         self._insist(lambda: recorder.register(intake))
-        recorder.check(intake, live=not delivery.backlog)
+        recorder.check(intake, live=self.even_clock and not delivery.backlog)
         self._finish()
         self.pulse.batch_since = self.pulse.batch_since or time.monotonic()
         self._pending = _Pending(delivery, intake, self._storing.submit(self._store, intake))

@@ -41,6 +41,8 @@ class Lab:
     readings: ReadingStore
     civic: CivicStore
     vault: Vault
+    even_clock: bool = True
+    """Whether its clock runs evenly; on one that leaps, when a message came says nothing."""
     resources: ExitStack = field(default_factory=ExitStack)
     """What `close` lets go of, last opened first."""
 

@@ -1,6 +1,7 @@
 """Up: the embedded lab in one process, and with a town its Things and citizens too."""
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -146,6 +147,7 @@ def _session(
     with ExitStack() as parts:
         listener = parts.enter_context(_listener(host, wishes.port))
         lab = open_lab(settings, city=city, clock=clock)
+        lab.even_clock = math.isfinite(speed)
         parts.callback(lab.close)
         at = parts.enter_context(_broker(settings, wishes))
         publisher = open_publisher(settings, at, "livinglab-up")
