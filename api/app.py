@@ -1,6 +1,7 @@
 """The app: routes, errors, limits and headers put together for one lab."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from anyio import CapacityLimiter
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.dependencies import Answers, Limits
+from api.evaluations import Evaluations
 from api.pages import rendering
 from api.routes import (
     admin,
@@ -55,7 +57,17 @@ def create_app(
         pulse: What ingest tells about itself, where it runs in the same process.
         parts: More parts that readiness asks, by name.
     """
-    app = FastAPI(title="Living lab", version=__version__, docs_url=None, redoc_url=None)
+    evaluations = Evaluations(lab)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with evaluations.running():
+            yield
+
+    app = FastAPI(
+        title="Living lab", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
+    )
+    app.state.evaluations = evaluations
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
     app.state.airs = Answers()

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from livinglab.domain.geometry import Point
-from livinglab.domain.indicators import AgreementFound, Effect
+from livinglab.domain.indicators import AgreementFound, Effect, EvaluationJob
 from livinglab.domain.initiatives import Disturbance
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
@@ -265,10 +265,25 @@ def disturbance(one: Disturbance) -> Json:
     }
 
 
+def job(one: EvaluationJob, step: str = "") -> Json:
+    """Describe an evaluation that was asked for and has not found anything yet."""
+    return {
+        "id": str(one.id),
+        "state": one.state.value,
+        "initiative": one.initiative,
+        "hypothesis": one.hypothesis,
+        "seed": one.seed,
+        "asked_at": time(one.asked_at),
+        "step": step,
+        "problem": one.problem,
+    }
+
+
 def effect(one: Effect) -> Json:
     """Describe what an evaluation found; it names Places and counts, and nobody."""
     return {
         "id": str(one.id),
+        "state": "done",
         "initiative": one.initiative,
         "hypothesis": one.hypothesis,
         "version": one.version,

@@ -11,7 +11,13 @@ from uuid import UUID
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box
-from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.indicators import (
+    AgreementFound,
+    Effect,
+    EvaluationJob,
+    Hypothesis,
+    Picture,
+)
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
 from livinglab.domain.observations import Observation, PlaceLink, Status, StatusEvent
@@ -460,8 +466,24 @@ class Initiatives(Protocol):
         """Return one."""
         ...
 
-    def add_effect(self, effect: Effect) -> None:
-        """Append."""
+    def add_effect(self, effect: Effect, pictures: Sequence[Picture] = ()) -> None:
+        """Append, with its pictures; an id is used once."""
+        ...
+
+    def picture(self, effect: UUID, name: str, lang: str) -> Picture | None:
+        """Return one picture of an Effect."""
+        ...
+
+    def jobs(self, initiative: str | None = None) -> list[EvaluationJob]:
+        """List the evaluations that were asked for, of one Initiative or of all, oldest first."""
+        ...
+
+    def job(self, job: UUID) -> EvaluationJob | None:
+        """Return one."""
+        ...
+
+    def add_job(self, job: EvaluationJob) -> None:
+        """Keep a new one."""
         ...
 
     def disturbances(self) -> list[Disturbance]:

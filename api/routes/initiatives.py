@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
 from api.dependencies import LabDep, ReadDep, WriteDep, demand
+from api.evaluations import Evaluations
 from api.pages.rendering import json_response
 from livinglab.domain.access import Scope
 from livinglab.domain.indicators import Expected, Transform
@@ -21,6 +22,14 @@ router = APIRouter(tags=["initiatives"])
 Key = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=80)]
 Words = Annotated[str, Field(min_length=1, max_length=200)]
 Json = dict[str, Any]
+
+
+def _evaluations(request: Request) -> Evaluations:
+    found: Evaluations = request.app.state.evaluations
+    return found
+
+
+EvaluationsDep = Annotated[Evaluations, Depends(_evaluations)]
 
 
 def _utc(instant: datetime) -> datetime:
@@ -163,18 +172,73 @@ def post_disturbance(body: DisturbanceIn, request: Request, work: WriteDep) -> J
     return public.disturbance(one)
 
 
+class EvaluationIn(BaseModel):
+    """What is to be evaluated, on all that was measured until now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hypothesis: str | None = Field(
+        default=None, max_length=80, description="Its key; without, the primary one."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of all random numbers.")
+
+
+@router.post("/initiatives/{key}/evaluations", status_code=202)
+def post_evaluation(
+    key: str, body: EvaluationIn, request: Request, lab: LabDep, evaluations: EvaluationsDep
+) -> Response:
+    """Ask for an evaluation: it is done in the background, and found at `Location`."""
+    with lab.work() as work:
+        demand(request, work, Scope.PLAN)
+        job = initiating.ask_evaluation(key, body.hypothesis, body.seed, work, lab.clock.now())
+        told = public.job(job, evaluations.step(job.id))
+    evaluations.add(job.id)
+    return json_response(told, 202, {"Location": f"/initiatives/{key}/evaluations/{told['id']}"})
+
+
 @router.get("/initiatives/{key}/evaluations")
-def list_evaluations(key: str, work: ReadDep) -> Json:
-    """List what evaluations found, newest first."""
+def list_evaluations(key: str, work: ReadDep, evaluations: EvaluationsDep) -> Json:
+    """List what evaluations found, newest first; before them, those that found nothing yet."""
     initiating.design_of(key, work)
-    found = reversed(work.initiatives.effects(key))
-    return {"items": [public.effect(one) for one in found], "next": None}
+    found = work.initiatives.effects(key)
+    done = {one.id for one in found}
+    jobs = [one for one in work.initiatives.jobs(key) if one.id not in done]
+    items = [public.job(one, evaluations.step(one.id)) for one in reversed(jobs)]
+    return {"items": items + [public.effect(one) for one in reversed(found)], "next": None}
 
 
 @router.get("/initiatives/{key}/evaluations/{id}")
-def show_evaluation(key: str, id: UUID, work: ReadDep) -> Json:  # noqa: A002 - the public name
-    """Show what one evaluation found, with everything it rests on."""
+def show_evaluation(
+    key: str,
+    id: UUID,  # noqa: A002 - the public name
+    work: ReadDep,
+    evaluations: EvaluationsDep,
+) -> Json:
+    """Show what one evaluation found, with everything it rests on; or how far it is."""
     found = work.initiatives.effect(id)
-    if found is None or found.initiative != key:
+    if found is not None and found.initiative == key:
+        return public.effect(found)
+    job = work.initiatives.job(id)
+    if job is None or job.initiative != key:
         raise NotFoundError("Effect", str(id))
-    return public.effect(found)
+    return public.job(job, evaluations.step(id))
+
+
+@router.get("/initiatives/{key}/evaluations/{id}/{name}.svg")
+def show_picture(
+    key: str,
+    id: UUID,  # noqa: A002 - the public name
+    name: str,
+    work: ReadDep,
+    lang: Annotated[str, Query(max_length=10)] = "en",
+) -> Response:
+    """Show what one evaluation found as a picture; the Effect's `pictures` names what there is."""
+    found = work.initiatives.effect(id)
+    picture = work.initiatives.picture(id, name, lang)
+    if found is None or found.initiative != key or picture is None:
+        raise NotFoundError("picture", f"{name} of {id} in {lang}")
+    return Response(
+        picture.svg,
+        media_type="image/svg+xml",
+        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+    )

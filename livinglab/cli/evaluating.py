@@ -2,11 +2,13 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -14,18 +16,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from livinglab.bootstrap import open_lab
-from livinglab.config import read_settings
-from livinglab.errors import PanelError, UnreadableInputError
+from livinglab.bootstrap import Lab, open_lab
+from livinglab.cli import asking
+from livinglab.config import Settings, read_settings
+from livinglab.errors import LabBusyError, PanelError, UnreadableInputError
 from livinglab.impact import plots, telling
 from livinglab.impact.estimators import Options
 from livinglab.impact.evaluation import Calm, Context, evaluate
 from livinglab.impact.panel import RESERVED, Panel, Transform, read_period
 from livinglab.impact.weather import normalise
 from livinglab.impact.wording import sentence_of
-from livinglab.services.evaluating import evaluate_initiative
+from livinglab.services.evaluating import run_job
+from livinglab.services.initiating import ask_evaluation
 
 _screen = Console(stderr=True)
+PICTURE = "course"
+POLL_S = 0.5
+"""Between two looks at an evaluation that the running lab does. [s]"""
 
 TRANSFORMS: tuple[Transform, ...] = ("level", "log", "poisson")
 CONTROLS: tuple[Literal["never", "notyet"], ...] = ("never", "notyet")
@@ -110,24 +117,81 @@ def evaluate_here(
 ) -> int:
     """Evaluate an Initiative of the lab in a data folder, keep the Effect, and print it.
 
+    Where a lab runs on the folder, it does the work; one process holds the Readings.
+
     Raises:
-        LabBusyError: A lab runs on the folder; it is the one that holds the Readings.
+        NotFoundError: There is no such Initiative or Hypothesis.
+        PanelError: Its Readings let nothing be estimated.
+        UnavailableError: The running lab does not answer.
     """
-    with closing(open_lab(read_settings(data=data))) as lab, _screen.status("reading") as status:
-        effect, found = evaluate_initiative(
-            initiative,
-            hypothesis,
-            civic=lab.civic,
-            readings=lab.readings,
-            timezone=lab.city.timezone,
-            now=lab.clock.now(),
-            seed=seed,
-            progress=lambda step: status.update(f"evaluating: {step}"),
-        )
+    settings = read_settings(data=data)
+    with _screen.status("reading") as status:
+
+        def tell(step: str) -> None:
+            status.update(f"evaluating: {step}")
+
+        try:
+            lab = open_lab(settings)
+        except LabBusyError:
+            told, picture = _over_http(settings, initiative, hypothesis, seed, tell)
+        else:
+            with closing(lab):
+                told, picture = _here(lab, initiative, hypothesis, seed, tell)
     if plot is not None:
-        plot.write_text(plots.of_evaluation(found), encoding="utf-8")
-    _print({"id": str(effect.id), "initiative": initiative, **effect.document}, as_json=as_json)
+        plot.write_text(picture, encoding="utf-8")
+    _print(told, as_json=as_json)
     return 0
+
+
+def _here(
+    lab: Lab,
+    initiative: str,
+    hypothesis: str | None,
+    seed: int,
+    tell: Callable[[str], None],
+) -> tuple[dict[str, Any], str]:
+    """Evaluate in this process; return the Effect and its picture."""
+    with lab.work() as work:
+        job = ask_evaluation(initiative, hypothesis, seed, work, lab.clock.now()).id
+    run_job(
+        job,
+        civic=lab.civic,
+        readings=lab.readings,
+        timezone=lab.city.timezone,
+        now=lab.clock.now(),
+        progress=tell,
+    )
+    with lab.work(write=False) as work:
+        ended, effect = work.initiatives.job(job), work.initiatives.effect(job)
+        picture = work.initiatives.picture(job, PICTURE, "en")
+        if effect is None or picture is None:
+            raise PanelError(ended.problem if ended else "")
+        return {"id": str(job), "initiative": initiative, **effect.document}, picture.svg
+
+
+def _path(initiative: str) -> str:
+    return f"/initiatives/{quote(initiative, safe='')}/evaluations"
+
+
+def _over_http(
+    settings: Settings,
+    initiative: str,
+    hypothesis: str | None,
+    seed: int,
+    tell: Callable[[str], None],
+) -> tuple[dict[str, Any], str]:
+    """Ask the running lab, and wait for what it finds: the Effect and its picture."""
+    body = json.dumps({"hypothesis": hypothesis, "seed": seed}).encode()
+    path = _path(initiative)
+    state: dict[str, Any] = asking.told(asking.ask(settings, path, body, kind="application/json"))
+    while state["state"] in {"waiting", "running"}:
+        tell(state["step"] or state["state"])
+        time.sleep(POLL_S)
+        state = asking.told(asking.ask(settings, f"{path}/{state['id']}"))
+    if state["state"] == "failed":
+        raise PanelError(state["problem"])
+    picture = asking.pieces(asking.ask(settings, f"{path}/{state['id']}/{PICTURE}.svg"))
+    return state, b"".join(picture).decode()
 
 
 def _print(told: dict[str, Any], *, as_json: bool) -> None:

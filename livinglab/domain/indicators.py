@@ -66,6 +66,47 @@ class Effect:
 
 
 @dataclass(eq=False, kw_only=True)
+class Picture:
+    """An Effect as a picture, in one language; drawn once, with the Effect."""
+
+    effect: UUID
+    name: str
+    lang: str
+    svg: str
+    number: int | None = None
+
+
+class JobState(Enum):
+    """How far an evaluation that was asked for has come."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(eq=False, kw_only=True)
+class EvaluationJob:
+    """An evaluation that somebody asked for; what it finds is the Effect of the same id."""
+
+    id: UUID
+    initiative: str
+    hypothesis: str
+    """Its key."""
+    seed: int
+    asked_at: datetime
+    state: JobState = JobState.WAITING
+    problem: str = ""
+    """Why it failed; empty in every other state."""
+    number: int | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still to be done."""
+        return self.state in {JobState.WAITING, JobState.RUNNING}
+
+
+@dataclass(eq=False, kw_only=True)
 class AgreementFound:
     """Whether what citizens said and what sensors showed told one story; the last word counts."""
 

@@ -23,7 +23,10 @@ from matplotlib.dates import AutoDateLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
+from scipy.stats import norm
 
+from livinglab.errors import NotEstimableError
+from livinglab.impact.effects.difference import EventStudy, event_study
 from livinglab.impact.panel import Panel
 from livinglab.impact.results import Estimate, Floats
 from livinglab.impact.wording import (
@@ -240,6 +243,55 @@ def of_evaluation(found: "Evaluation", *, caption: Caption | None = None) -> str
     return counterfactual_svg(
         periods, observed, expected, start=start, band=band, level=level, caption=caption
     )
+
+
+def pictures(found: "Evaluation", *, caption: Caption | None = None) -> dict[str, str]:
+    """Draw everything that an Evaluation has to show.
+
+    Args:
+        found: The Evaluation.
+        caption: What was measured, and the language of all words.
+
+    Returns:
+        SVG documents: ``course``; ``placebos`` if controls were treated as if; ``events`` if the
+        headline follows treated units against controls.
+
+    Raises:
+        NotFoundError: There is no such language.
+    """
+    drawn = {"course": of_evaluation(found, caption=caption)}
+    if found.headline is None:
+        return drawn
+    paths = found.headline.paths
+    if found.headline.p_method == "placebo_space" and len(paths.get("placebos", ())):
+        drawn["placebos"] = placebo_svg(
+            paths["periods"],
+            paths["observed"] - paths["counterfactual"],
+            paths["placebos"],
+            start=_start(found.panel, paths["periods"]),
+            caption=caption,
+        )
+    if found.headline.tier == "T2":
+        study = _events(found.panel)
+        if study is not None:
+            reach = float(norm.ppf((1 + found.headline.level) / 2)) * study.errors
+            drawn["events"] = event_study_svg(
+                study.relative,
+                study.coefficients,
+                study.coefficients - reach,
+                study.coefficients + reach,
+                level=found.headline.level,
+                caption=caption,
+            )
+    return drawn
+
+
+def _events(panel: Panel) -> EventStudy | None:
+    """The course by time since the start; None where the panel has none. Its test is not shown."""
+    try:
+        return event_study(panel, draws=1, rng=np.random.default_rng(0))
+    except NotEstimableError:
+        return None
 
 
 def _start(panel: Panel, periods: NDArray[Any]) -> int:

@@ -1,41 +1,42 @@
 """Evaluating: what an Initiative changed, from stored Readings to a stored Effect."""
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from statistics import median
-from uuid import uuid4
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
 from livinglab.domain.geometry import distance_m
-from livinglab.domain.indicators import Effect, Hypothesis
+from livinglab.domain.indicators import Effect, EvaluationJob, Hypothesis, JobState, Picture
 from livinglab.domain.initiatives import Disturbance, Role
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.places import Place
-from livinglab.domain.readings import Bucket, Interval
-from livinglab.domain.things import Datastream, Location
-from livinglab.errors import NotFoundError, PanelError
-from livinglab.impact import series, telling
+from livinglab.domain.readings import Interval
+from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.errors import NotEstimableError, NotFoundError, PanelError
+from livinglab.impact import plots, series, telling
 from livinglab.impact.estimators import Options
-from livinglab.impact.evaluation import Context, Evaluation, evaluate
+from livinglab.impact.evaluation import Calm, Context, Evaluation, evaluate
 from livinglab.impact.findings import THRESHOLDS
+from livinglab.impact.panel import Panel
+from livinglab.impact.weather import normalise
 from livinglab.impact.wording import LANGUAGES, sentence_of
 from livinglab.ports import CivicStore, ReadingStore, UnitOfWork
+from livinglab.services.averaging import HOUR, hours_of
 from livinglab.services.initiating import Design, design_of
+from livinglab.services.meteorology import PROPERTIES as WEATHER
+from livinglab.services.meteorology import Sky, sky_of
 
-HOUR = timedelta(hours=1)
 LONGEST_BEFORE = timedelta(days=3 * 365)
 """Of the time before the start that is compared."""
 WEEK_DAYS = 7.0
 """The season of daily values."""
-HOUR_S = HOUR.total_seconds()
-SHARE = 0.75
-"""Of the Readings of an hour that must be there."""
+Progress = Callable[[str], None]
+"""Told the name of each step as it begins; what it raises ends the evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +50,142 @@ class _Facts:
     """(Place, Datastream)."""
     locations: tuple[Location, ...]
     disturbances: tuple[Disturbance, ...]
+    things: Mapping[str, Thing]
+    everything: tuple[Datastream, ...]
+    """All Datastreams of the lab: some of them know the weather."""
 
 
-def evaluate_initiative(
-    initiative: str,
-    hypothesis: str | None,
+def run_job(
+    job: UUID,
     *,
     civic: CivicStore,
     readings: ReadingStore,
     timezone: str,
     now: datetime,
-    seed: int = 0,
-    progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Effect, Evaluation]:
-    """Evaluate one Hypothesis on all Readings until now, and keep what was found.
+    progress: Progress = lambda _: None,
+) -> None:
+    """Do an evaluation that was asked for, and keep how it ended.
+
+    What its data do not carry ends it as failed, with the reason. Anything else that is raised,
+    by *progress* too, leaves it open, to be done again; an Effect is kept once all the same.
+
+    Args:
+        job: Its id, and that of the Effect.
+        civic: Where the design is, and the Effect will be.
+        readings: Where the Readings are.
+        timezone: IANA zone of the days.
+        now: The end of the Readings that count.
+        progress: Told each step.
+
+    Raises:
+        NotFoundError: There is no such job.
+        StoreUnavailableError: It may be done again.
+    """
+    with civic.work() as work:
+        asked = _job(job, work)
+        if not asked.open:
+            return
+        asked.state = JobState.RUNNING
+        done = work.initiatives.effect(job) is not None
+    problem = ""
+    try:
+        if not done:
+            effect, pictures = evaluate_initiative(
+                asked,
+                civic=civic,
+                readings=readings,
+                timezone=timezone,
+                now=now,
+                progress=progress,
+            )
+            with civic.work() as work:
+                if work.initiatives.effect(job) is None:
+                    work.initiatives.add_effect(effect, pictures)
+    except (PanelError, NotEstimableError, NotFoundError) as error:
+        problem = str(error)
+    with civic.work() as work:
+        end_job(job, problem, work)
+
+
+def end_job(job: UUID, problem: str, work: UnitOfWork) -> None:
+    """Keep how an evaluation ended: failed if there was a problem."""
+    ended = _job(job, work)
+    ended.state = JobState.FAILED if problem else JobState.DONE
+    ended.problem = problem
+
+
+def _job(job: UUID, work: UnitOfWork) -> EvaluationJob:
+    found = work.initiatives.job(job)
+    if found is None:
+        raise NotFoundError("EvaluationJob", str(job))
+    return found
+
+
+def evaluate_initiative(
+    asked: EvaluationJob,
+    *,
+    civic: CivicStore,
+    readings: ReadingStore,
+    timezone: str,
+    now: datetime,
+    progress: Progress = lambda _: None,
+) -> tuple[Effect, list[Picture]]:
+    """Evaluate one Hypothesis on all Readings until now; nothing is kept yet.
 
     The Indicator is the daily value at each Place, over Datastreams that are there before and
-    after. The window ends with the last day on which anything was measured.
+    after. The window ends with the last day on which anything was measured. Where the city's own
+    stations know the weather, it is taken out of what tiers 2 to 4 are estimated on.
+
+    Args:
+        asked: Which, with which seed, and under which id.
+        civic: Where the design is.
+        readings: Where the Readings are.
+        timezone: IANA zone of the days.
+        now: The end of the Readings that count.
+        progress: Told each step.
 
     Raises:
         NotFoundError: There is no such Initiative or Hypothesis.
         PanelError: Nothing was measured at a treated Place, or on one side of the start.
-        StoreUnavailableError: Nothing was kept; the same may be asked again.
+        StoreUnavailableError: The same may be asked again.
     """
     with civic.work(write=False) as work:
-        facts = _facts(initiative, hypothesis, work)
+        facts = _facts(asked.initiative, asked.hypothesis, work)
     progress("readings")
-    design, asked = facts.design, facts.hypothesis
-    local = ZoneInfo(timezone)
-    start = design.initiative.starts_at.astimezone(local).date()
-    daily = _days(facts, readings, timezone, now)
-    treated = set(design.places(Role.TREATED))
-    prepared = series.to_panel(daily, treated=treated & set(daily.members), start=start)
-    panel = prepared.panel.transformed(asked.transform.value)
-    context = _context(facts, prepared.panel.periods.dtype)
-    found = evaluate(
-        panel, context=context, options=Options(seasonal=WEEK_DAYS), seed=seed, progress=progress
+    days = _Days(
+        readings,
+        timezone,
+        _window(facts, now),
+        facts.design.initiative.starts_at.astimezone(ZoneInfo(timezone)).date(),
     )
-    known = OBSERVED_PROPERTIES[asked.observed_property]
+    daily = days.at_places(facts)
+    treated = set(facts.design.places(Role.TREATED)) & set(daily.members)
+    prepared = series.to_panel(daily, treated=treated, start=days.start)
+    panel = prepared.panel.transformed(facts.hypothesis.transform.value)
+    progress("weather")
+    sky = days.sky(facts)
+    calm = _calm(panel, sky, asked.seed, progress)
+    found = evaluate(
+        panel,
+        calm=calm,
+        context=_context(facts, panel.periods.dtype),
+        options=Options(seasonal=WEEK_DAYS),
+        seed=asked.seed,
+        progress=progress,
+    )
+    progress("pictures")
+    known = OBSERVED_PROPERTIES[facts.hypothesis.observed_property]
+    labels = {lang: known.label if lang == "en" else None for lang in LANGUAGES}
+    pictures = [
+        Picture(effect=asked.id, name=name, lang=lang, svg=svg)
+        for lang, label in labels.items()
+        for name, svg in plots.pictures(
+            found, caption=plots.Caption(indicator=label, unit=known.unit, lang=lang)
+        ).items()
+    ]
     sentences = {
-        lang: sentence_of(found, unit=known.unit, indicator=_label(known.label, lang), lang=lang)
-        for lang in LANGUAGES
+        lang: sentence_of(found, unit=known.unit, indicator=label, lang=lang)
+        for lang, label in labels.items()
     }
     document = telling.document(
         found,
@@ -97,46 +193,50 @@ def evaluate_initiative(
         sentences=sentences,
         property=known.key,
         unit=known.unit,
-        expected=asked.expected.value,
-        smallest_effect=asked.smallest_effect,
+        expected=facts.hypothesis.expected.value,
+        smallest_effect=facts.hypothesis.smallest_effect,
         timezone=timezone,
         early=prepared.early,
-        places={
-            "treated": sorted(treated & set(panel.units)),
-            "control": sorted(set(panel.units) - treated),
-            "dropped": [
-                {"place": one.unit, "reason": one.reason}
-                for one in (*daily.dropped, *found.panel.dropped)
-            ],
-        },
+        places=_places(facts, daily, found),
         datastreams={place: list(names) for place, names in sorted(daily.members.items())},
+        weather=calm.weather.document() | {"stations": dict(sky.stations)} if calm else None,
+        pictures=sorted({one.name for one in pictures}),
     )
     effect = Effect(
-        id=uuid4(),
-        initiative=initiative,
-        hypothesis=asked.key,
-        version=asked.version,
+        id=asked.id,
+        initiative=asked.initiative,
+        hypothesis=facts.hypothesis.key,
+        version=facts.hypothesis.version,
         created_at=now,
         document=document,
     )
-    with civic.work() as work:
-        work.initiatives.add_effect(effect)
-    return effect, found
+    return effect, pictures
 
 
-def _label(label: str, lang: str) -> str | None:
-    """The property's name, in the one language that the table has."""
-    return label if lang == "en" else None
+def _places(facts: _Facts, daily: series.Series, found: Evaluation) -> dict[str, Any]:
+    """Say which Places were compared, and which not, and why."""
+    treated = set(facts.design.places(Role.TREATED))
+    units = set(found.panel.units)
+    return {
+        "treated": sorted(treated & units),
+        "control": sorted(units - treated),
+        "dropped": [
+            {"place": one.unit, "reason": one.reason}
+            for one in (*daily.dropped, *found.panel.dropped)
+        ],
+    }
 
 
 def _facts(initiative: str, hypothesis: str | None, work: UnitOfWork) -> _Facts:
     design = design_of(initiative, work)
     asked = design.hypothesis(hypothesis)
     roles = {one.place for one in design.areas if one.role is not Role.PLANNED}
-    things = {one.key: one for one in work.things.all() if one.public and not one.moving}
+    every = {one.key: one for one in work.things.all()}
+    things = {key: one for key, one in every.items() if one.public and not one.moving}
+    everything = tuple(work.things.datastreams())
     streams = tuple(
         (place, one)
-        for one in work.things.datastreams()
+        for one in everything
         if one.observed_property == asked.observed_property
         and one.thing in things
         and (place := things[one.thing].place) in roles
@@ -152,54 +252,72 @@ def _facts(initiative: str, hypothesis: str | None, work: UnitOfWork) -> _Facts:
         streams,
         tuple(one for one in work.things.locations() if one.thing in named),
         tuple(work.initiatives.disturbances()),
+        things,
+        everything,
     )
 
 
-def _days(facts: _Facts, readings: ReadingStore, timezone: str, now: datetime) -> series.Series:
-    """Daily values at each Place, from hourly means of flags 1 and 2."""
-    known = OBSERVED_PROPERTIES[facts.hypothesis.observed_property]
+def _window(facts: _Facts, now: datetime) -> Interval:
     starts_at = facts.design.initiative.starts_at
     since = (starts_at - LONGEST_BEFORE).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    window = Interval(since, max(now, starts_at + HOUR))
-    frames, stays, slow = [], [], {}
-    for place, one in facts.datastreams:
-        hours_seen = readings.every(one.number or 0, window, HOUR, known.aggregation)
-        every = one.interval_s or _observed_interval_s(hours_seen)
-        slow[one.key] = max(every, HOUR_S)
-        enough = SHARE * min(1.0, HOUR_S / every) * max(1.0, HOUR_S / every)
-        buckets = [one for one in hours_seen if one.n >= enough and math.isfinite(one.mean)]
-        frames.append(
-            pd.DataFrame(
-                {
-                    "datastream": one.key,
-                    "time": pd.to_datetime([hour.start for hour in buckets], utc=True),
-                    "result": [hour.mean for hour in buckets],
-                    "flag": 1,
-                }
-            )
+    return Interval(since, max(now, starts_at + HOUR))
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """How Readings become days."""
+
+    readings: ReadingStore
+    timezone: str
+    window: Interval
+    start: date
+    """First treated day."""
+
+    def at_places(self, facts: _Facts) -> series.Series:
+        """Daily values at each Place, from hourly means of flags 1 and 2."""
+        kind = OBSERVED_PROPERTIES[facts.hypothesis.observed_property].aggregation
+        streams = (one for _, one in facts.datastreams)
+        hours = hours_of(streams, self.readings, self.window, kind)
+        if not len(hours.frame):
+            raise PanelError("nothing was measured at any of its Places")
+        stays = [_stay(place, one, facts.locations) for place, one in facts.datastreams]
+        of_hours = series.hourly(
+            hours.frame,
+            interval_s=hours.slow,
+            timezone=self.timezone,
+            kind=kind,
+            stays=pd.DataFrame(stays),
         )
-        stays.append(_stay(place, one, facts.locations))
-    measured = [one for one in frames if len(one)]
-    if not measured:
-        raise PanelError("nothing was measured at any of its Places")
-    table = pd.concat(measured, ignore_index=True)
-    hours = series.hourly(
-        table,
-        interval_s=slow,
-        timezone=timezone,
-        kind=known.aggregation,
-        stays=pd.DataFrame(stays),
-    )
-    start = starts_at.astimezone(ZoneInfo(timezone)).date()
-    return series.at_places(series.daily(hours), start=start)
+        return series.at_places(series.daily(of_hours), start=self.start)
+
+    def sky(self, facts: _Facts) -> Sky:
+        """The city's weather, unless it is itself what is asked about."""
+        asked = facts.hypothesis.observed_property
+        return sky_of(
+            facts.everything if asked not in WEATHER else (),
+            facts.things,
+            self.readings,
+            window=self.window,
+            timezone=self.timezone,
+            start=self.start,
+            without=facts.design.places(Role.TREATED),
+        )
 
 
-def _observed_interval_s(hours: Sequence[Bucket]) -> float:
-    """Tell how often a Datastream speaks, from the hours in which it did. [s]"""
-    if len(hours) < 2:  # noqa: PLR2004 - two hours have a distance
-        return HOUR_S
-    gap = median((b.start - a.start).total_seconds() for a, b in pairwise(hours))
-    return gap if gap > HOUR_S else HOUR_S / max(1.0, median(hour.n for hour in hours))
+def _calm(panel: Panel, sky: Sky, seed: int, progress: Progress) -> Calm | None:
+    """The panel without its weather, where that is known."""
+    if not sky.stations:
+        return None
+    try:
+        normal, weather = normalise(
+            panel,
+            sky.frame,
+            rng=np.random.default_rng(seed),
+            progress=lambda done, total: progress(f"weather: {done} of {total} Places"),
+        )
+    except NotEstimableError:  # too short a time to learn from: `evaluate` says so of the panel
+        return None
+    return Calm(normal, weather)
 
 
 def _stay(place: str, one: Datastream, locations: Iterable[Location]) -> dict[str, object]:

@@ -3,12 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import uuid4
 
-from livinglab.domain.indicators import Expected, Hypothesis, Transform
+from livinglab.domain.indicators import EvaluationJob, Expected, Hypothesis, Transform
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea, Role
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
-from livinglab.errors import ConflictError, InvalidError, NotFoundError
+from livinglab.errors import ConflictError, InvalidError, LimitExceededError, NotFoundError
 from livinglab.ports import UnitOfWork
+
+WAITING = 50
+"""Evaluations that may be open at a time."""
+PATIENCE_S = 60
+"""When to ask again, where so many are open. [s]"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,3 +189,24 @@ def _known(initiative: str, work: UnitOfWork) -> Initiative:
     if found is None:
         raise NotFoundError("Initiative", initiative)
     return found
+
+
+def ask_evaluation(
+    initiative: str, hypothesis: str | None, seed: int, work: UnitOfWork, now: datetime
+) -> EvaluationJob:
+    """Ask for an evaluation; one that is open already is returned as it is.
+
+    Raises:
+        NotFoundError: There is no such Initiative or Hypothesis.
+        LimitExceededError: Too many are open.
+    """
+    key = design_of(initiative, work).hypothesis(hypothesis).key
+    waiting = [one for one in work.initiatives.jobs() if one.open]
+    for one in waiting:
+        if (one.initiative, one.hypothesis, one.seed) == (initiative, key, seed):
+            return one
+    if len(waiting) >= WAITING:
+        raise LimitExceededError("open evaluations", PATIENCE_S)
+    made = EvaluationJob(id=uuid4(), initiative=initiative, hypothesis=key, seed=seed, asked_at=now)
+    work.initiatives.add_job(made)
+    return made

@@ -17,8 +17,11 @@ from livinglab.domain.geometry import Box, Point
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
+    EvaluationJob,
     Expected,
     Hypothesis,
+    JobState,
+    Picture,
     Transform,
 )
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea, Role
@@ -887,6 +890,67 @@ def test_an_initiative_treats_places_that_exist(store):
 
     with store.work(write=False) as work:
         assert [] == work.initiatives.areas("quiet-square")
+
+
+def test_an_effect_keeps_its_pictures(store):
+    """One for each name and language, drawn once; nobody draws another over it."""
+    effect = an_effect(finding="decrease")
+    pictures = [
+        Picture(effect=effect.id, name="course", lang=lang, svg=f"<svg>{lang}</svg>")
+        for lang in ("en", "ar")
+    ]
+    with store.work() as work:
+        work.initiatives.add(an_initiative())
+        work.initiatives.add_effect(effect, pictures)
+
+    with pytest.raises(ConflictError), store.work() as work:
+        work.initiatives.picture(effect.id, "course", "en").svg = "<svg/>"
+    again = an_effect()
+    twice = [Picture(effect=again.id, name="course", lang="en", svg="") for _ in range(2)]
+    with pytest.raises(ConflictError), store.work() as work:
+        work.initiatives.add_effect(again, twice)
+    with pytest.raises(ConflictError), store.work() as work:
+        work.initiatives.add_effect(
+            an_effect(), [Picture(effect=uuid4(), name="a", lang="", svg="")]
+        )
+
+    with store.work(write=False) as work:
+        assert "<svg>en</svg>" == work.initiatives.picture(effect.id, "course", "en").svg
+        assert "<svg>ar</svg>" == work.initiatives.picture(effect.id, "course", "ar").svg
+        assert None is work.initiatives.picture(effect.id, "course", "fr")
+        assert [effect.id] == [one.id for one in work.initiatives.effects("quiet-square")]
+
+
+def test_an_evaluation_that_was_asked_for_is_remembered(store):
+    """Its state moves on; those of one Initiative come in the order in which they were asked."""
+    jobs = [
+        EvaluationJob(id=uuid4(), initiative="quiet-square", hypothesis="no2", seed=n, asked_at=NOW)
+        for n in range(2)
+    ]
+    with store.work() as work:
+        work.initiatives.add(an_initiative())
+        for one in jobs:
+            work.initiatives.add_job(one)
+    with store.work() as work:
+        first = work.initiatives.job(jobs[0].id)
+        first.state, first.problem = JobState.FAILED, "nothing was measured"
+
+    with store.work(write=False) as work:
+        kept = work.initiatives.jobs("quiet-square")
+        assert [one.id for one in jobs] == [one.id for one in kept]
+        assert [(JobState.FAILED, False), (JobState.WAITING, True)] == [
+            (one.state, one.open) for one in kept
+        ]
+        assert "nothing was measured" == kept[0].problem
+        assert [] == work.initiatives.jobs("another")
+        assert 2 == len(work.initiatives.jobs())
+        assert None is work.initiatives.job(uuid4())
+    with pytest.raises(ConflictError), store.work() as work:
+        work.initiatives.add_job(
+            EvaluationJob(
+                id=jobs[0].id, initiative="quiet-square", hypothesis="", seed=0, asked_at=NOW
+            )
+        )
 
 
 def test_disturbances_are_told_in_order(store):

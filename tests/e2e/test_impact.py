@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,33 @@ def evaluated(effect: float, folder: Path) -> dict:
     assert 0 == found.returncode, found.stderr
     told = json.loads(found.stdout)
     assert 0 == told["panel"]["missing"], "Readings were doubted for the speed of the town"
+    assert {"temperature", "relative_humidity", "wind"} == set(told["weather"]["stations"])
+    return told
+
+
+def evaluated_by_a_running_lab(folder: Path) -> dict:
+    """Evaluate again, beside a lab that holds the folder."""
+    data = folder / "lab"
+    ports = ("--port", str(free_port()), "--mqtt-port", str(free_port()))
+    lab = subprocess.Popen(
+        [sys.executable, "-m", "livinglab", "up", "--data", str(data), *ports],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (data / "lab.json").exists():
+            assert lab.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        plot = folder / "effect.svg"
+        found = livinglab("evaluate", "clean-street", "--json", "--plot", str(plot), data=data)
+    finally:
+        lab.send_signal(signal.SIGINT)
+        lab.wait(60)
+    assert 0 == found.returncode, found.stderr
+    assert "<svg" in plot.read_text(encoding="utf-8")
+    told: dict = json.loads(found.stdout)
     return told
 
 
@@ -141,6 +170,11 @@ def test_a_planted_effect_is_found_and_told(tmp_path):
     }
     naive = estimate(told, "before_after")
     assert not naive["low"] < -4.0 < naive["high"]
+
+    again = evaluated_by_a_running_lab(tmp_path)
+    assert told["id"] != again["id"]
+    for name in ("sentences", "estimates", "guards", "weather", "provenance"):
+        assert told[name] == again[name]
 
 
 @pytest.mark.slow

@@ -7,14 +7,14 @@ import pytest
 
 from livinglab.adapters.relational.memory import MemoryCivicStore
 from livinglab.adapters.timeseries.memory import MemoryReadingStore
-from livinglab.domain.indicators import Expected
+from livinglab.domain.indicators import Expected, JobState
 from livinglab.domain.initiatives import Disturbance, Role
 from livinglab.domain.places import Place
 from livinglab.domain.readings import Flag, ReadingBatch, to_ms
 from livinglab.domain.things import Datastream, Thing, ThingState
-from livinglab.errors import NotFoundError, PanelError
+from livinglab.errors import LimitExceededError, NotFoundError
 from livinglab.services import initiating
-from livinglab.services.evaluating import evaluate_initiative
+from livinglab.services.evaluating import run_job
 
 BEGIN = datetime(2024, 9, 1, tzinfo=UTC)
 START = BEGIN + timedelta(days=400)
@@ -87,11 +87,19 @@ def readings() -> MemoryReadingStore:
     return store
 
 
-def found(civic, readings, **asked):
-    effect, _ = evaluate_initiative(
-        "clean-street", None, civic=civic, readings=readings, timezone="UTC", now=END, **asked
-    )
-    return effect
+def job(civic, readings, initiative="clean-street", **asked):
+    """Ask, do it, and return how it ended."""
+    with civic.work() as work:
+        made = initiating.ask_evaluation(initiative, None, 0, work, END).id
+    run_job(made, civic=civic, readings=readings, timezone="UTC", now=END, **asked)
+    with civic.work(write=False) as work:
+        return work.initiatives.job(made)
+
+
+def found(civic, readings):
+    ended = job(civic, readings)
+    with civic.work(write=False) as work:
+        return work.initiatives.effect(ended.id)
 
 
 def headline(document):
@@ -100,11 +108,8 @@ def headline(document):
 
 def test_an_effect_is_found_and_kept(civic, readings):
     """−4 at two Places: told with its interval, in four languages, and on file."""
-    effect = found(civic, readings)
+    document = found(civic, readings).document
 
-    with civic.work(write=False) as work:
-        kept = work.initiatives.effect(effect.id)
-    document = kept.document
     assert "decrease" == document["finding"]
     assert headline(document)["low"] < -4 < headline(document)["high"]
     assert ["p-02", "p-05"] == document["places"]["treated"]
@@ -147,11 +152,48 @@ def test_what_changed_after_the_start_shows(civic, readings):
     assert "reduced" not in document["sentence"]
 
 
-def test_what_is_not_measured_is_said(civic, readings):
-    """No Initiative of that name, and no Reading at all."""
-    with pytest.raises(NotFoundError):
-        evaluate_initiative(
-            "another", None, civic=civic, readings=readings, timezone="UTC", now=END
-        )
-    with pytest.raises(PanelError, match="nothing was measured"):
-        found(civic, MemoryReadingStore())
+def test_what_is_not_measured_is_said(civic):
+    """No Initiative of that name is refused at once; no Reading at all ends it with the reason."""
+    with pytest.raises(NotFoundError), civic.work() as work:
+        initiating.ask_evaluation("another", None, 0, work, END)
+
+    ended = job(civic, MemoryReadingStore())
+
+    assert (JobState.FAILED, "nothing was measured at any of its Places") == (
+        ended.state,
+        ended.problem,
+    )
+
+
+def test_an_evaluation_that_was_left_is_done_once(civic, readings):
+    """Interrupted, it stays open under its id; done, it is not done again."""
+
+    def stop(step):
+        if step == "weather":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job(civic, readings, progress=stop)
+    with civic.work(write=False) as work:
+        [left] = work.initiatives.jobs()
+    again = job(civic, readings)
+    run_job(again.id, civic=civic, readings=readings, timezone="UTC", now=END)
+
+    assert JobState.RUNNING is left.state
+    assert (left.id, JobState.DONE) == (again.id, again.state)
+    with civic.work(write=False) as work:
+        assert [left.id] == [one.id for one in work.initiatives.effects("clean-street")]
+        assert work.initiatives.picture(left.id, "course", "ar").svg.startswith("<svg")
+
+
+def test_so_many_evaluations_may_wait(civic):
+    """The same one is the same job; beyond 50 others, who asks is told to come back."""
+    with civic.work() as work:
+        jobs = {
+            initiating.ask_evaluation("clean-street", key, seed, work, END).id
+            for seed in range(initiating.WAITING)
+            for key in (None, "no2")
+        }
+    assert initiating.WAITING == len(jobs)
+    with pytest.raises(LimitExceededError), civic.work() as work:
+        initiating.ask_evaluation("clean-street", None, 999, work, END)

@@ -11,7 +11,13 @@ from sqlalchemy.orm import registry
 from livinglab.adapters.relational import tables
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
-from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.indicators import (
+    AgreementFound,
+    Effect,
+    EvaluationJob,
+    Hypothesis,
+    Picture,
+)
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import Quarantined
 from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
@@ -33,6 +39,8 @@ _TABLES: dict[type, Table] = {
     InitiativeArea: tables.initiative_area,
     Hypothesis: tables.hypothesis,
     Effect: tables.effect,
+    Picture: tables.effect_picture,
+    EvaluationJob: tables.evaluation_job,
     Disturbance: tables.disturbance,
     AgreementFound: tables.agreement,
     ApiKey: tables.api_key,

@@ -19,7 +19,13 @@ from livinglab.adapters.relational.memory_rows import E, Kind, Rows, Table, copi
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box, Point
-from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.indicators import (
+    AgreementFound,
+    Effect,
+    EvaluationJob,
+    Hypothesis,
+    Picture,
+)
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
 from livinglab.domain.observations import (
@@ -97,6 +103,17 @@ _EFFECT = Kind(
     lambda one: [("Initiative", "key", one.initiative)],
     append_only=True,
 )
+_PICTURE = Kind(
+    Picture,
+    lambda one: [("name", (one.effect, one.name, one.lang))],
+    lambda one: [("Effect", "id", one.effect)],
+    append_only=True,
+)
+_JOB = Kind(
+    EvaluationJob,
+    lambda one: [("id", one.id)],
+    lambda one: [("Initiative", "key", one.initiative)],
+)
 _DISTURBANCE = Kind(Disturbance, refers=lambda one: [("Place", "key", one.place)])
 _AGREEMENT = Kind(
     AgreementFound,
@@ -119,6 +136,8 @@ _KINDS: tuple[Kind[Any], ...] = (
     _AREA,
     _HYPOTHESIS,
     _EFFECT,
+    _PICTURE,
+    _JOB,
     _DISTURBANCE,
     _AGREEMENT,
     _API_KEY,
@@ -499,6 +518,8 @@ class _Initiatives:
         self._areas: Rows[InitiativeArea] = rows[_AREA.name]
         self._hypotheses: Rows[Hypothesis] = rows[_HYPOTHESIS.name]
         self._effects: Rows[Effect] = rows[_EFFECT.name]
+        self._pictures: Rows[Picture] = rows[_PICTURE.name]
+        self._jobs: Rows[EvaluationJob] = rows[_JOB.name]
         self._disturbances: Rows[Disturbance] = rows[_DISTURBANCE.name]
         self._agreements: Rows[AgreementFound] = rows[_AGREEMENT.name]
 
@@ -529,8 +550,21 @@ class _Initiatives:
     def effect(self, effect: UUID) -> Effect | None:
         return self._effects.find("id", effect)
 
-    def add_effect(self, effect: Effect) -> None:
+    def add_effect(self, effect: Effect, pictures: Sequence[Picture] = ()) -> None:
         self._effects.add([effect])
+        self._pictures.add(pictures)
+
+    def picture(self, effect: UUID, name: str, lang: str) -> Picture | None:
+        return self._pictures.find("name", (effect, name, lang))
+
+    def jobs(self, initiative: str | None = None) -> list[EvaluationJob]:
+        return self._jobs.where(lambda one: initiative in {None, one.initiative})
+
+    def job(self, job: UUID) -> EvaluationJob | None:
+        return self._jobs.find("id", job)
+
+    def add_job(self, job: EvaluationJob) -> None:
+        self._jobs.add([job])
 
     def disturbances(self) -> list[Disturbance]:
         return sorted(self._disturbances.where(), key=attrgetter("since", "number"))

@@ -29,7 +29,13 @@ from livinglab.adapters.relational import tables
 from livinglab.adapters.relational.engine import facts, said
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
-from livinglab.domain.indicators import AgreementFound, Effect, Hypothesis
+from livinglab.domain.indicators import (
+    AgreementFound,
+    Effect,
+    EvaluationJob,
+    Hypothesis,
+    Picture,
+)
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
 from livinglab.domain.observations import (
@@ -670,8 +676,28 @@ class SqlInitiatives:
     def effect(self, effect: UUID) -> Effect | None:
         return self._session.scalars(select(Effect).where(tables.effect.c.id == effect)).first()
 
-    def add_effect(self, effect: Effect) -> None:
+    def add_effect(self, effect: Effect, pictures: Sequence[Picture] = ()) -> None:
         enter(self._session, [effect])
+        enter(self._session, pictures)
+
+    def picture(self, effect: UUID, name: str, lang: str) -> Picture | None:
+        rows = tables.effect_picture.c
+        asked = select(Picture).where(rows.effect == effect, rows.name == name, rows.lang == lang)
+        return self._session.scalars(asked).first()
+
+    def jobs(self, initiative: str | None = None) -> list[EvaluationJob]:
+        rows = tables.evaluation_job.c
+        asked = select(EvaluationJob).order_by(rows.number)
+        if initiative is not None:
+            asked = asked.where(rows.initiative == initiative)
+        return list(self._session.scalars(asked))
+
+    def job(self, job: UUID) -> EvaluationJob | None:
+        asked = select(EvaluationJob).where(tables.evaluation_job.c.id == job)
+        return self._session.scalars(asked).first()
+
+    def add_job(self, job: EvaluationJob) -> None:
+        enter(self._session, [job])
 
     def disturbances(self) -> list[Disturbance]:
         rows = tables.disturbance.c

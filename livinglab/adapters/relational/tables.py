@@ -38,7 +38,7 @@ from sqlalchemy.types import JSON
 
 from livinglab.domain.contributors import Trust
 from livinglab.domain.geometry import Point, Ring
-from livinglab.domain.indicators import Expected, Transform
+from livinglab.domain.indicators import Expected, JobState, Transform
 from livinglab.domain.initiatives import Role
 from livinglab.domain.ledger import QuarantineState, Tally
 from livinglab.domain.observations import Channel, ObservationKind, Status, Visibility
@@ -480,6 +480,33 @@ effect = Table(
     sqlite_autoincrement=True,
 )
 """Append-only."""
+
+effect_picture = Table(
+    "effect_picture",
+    metadata,
+    _number(),
+    Column("effect", Uuid, ForeignKey("effect.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("lang", Text, nullable=False),
+    Column("svg", Text, nullable=False),
+    UniqueConstraint("effect", "name", "lang"),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
+evaluation_job = Table(
+    "evaluation_job",
+    metadata,
+    _number(),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("initiative", Text, ForeignKey("initiative.key"), nullable=False, index=True),
+    Column("hypothesis", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("state", _one_of(JobState, "state"), nullable=False),
+    Column("problem", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
 
 disturbance = Table(
     "disturbance",
