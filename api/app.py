@@ -20,11 +20,13 @@ from api.routes import (
     health,
     home,
     imports,
+    incidents,
     initiatives,
     moderation,
     observations,
     places,
     readings,
+    voices,
 )
 from livinglab import __version__
 from livinglab.bootstrap import Lab, open_receiver
@@ -80,6 +82,8 @@ def create_app(
         air,
         readings,
         observations,
+        incidents,
+        voices,
         initiatives,
         moderation,
         admin,

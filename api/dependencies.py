@@ -7,12 +7,14 @@ from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from livinglab.bootstrap import Lab
 from livinglab.domain.access import ApiKey, Scope
+from livinglab.domain.contributors import Contributor
 from livinglab.errors import ForbiddenError, LimitExceededError, UnauthorizedError
 from livinglab.ports import UnitOfWork
+from livinglab.services.observing import contributor_of
 
 
 def lab_of(request: Request) -> Lab:
@@ -127,3 +129,41 @@ class Answers:
                 while len(self._kept) > self.MOST:
                     self._kept.popitem(last=False)
         return known
+
+
+SHORTEST_TOKEN = 22
+"""Characters: 128 random bits in base64, or more."""
+TokenDep = Annotated[
+    str | None,
+    Header(alias="X-Contributor", min_length=SHORTEST_TOKEN, max_length=200),
+]
+"""The secret of a citizen's device."""
+
+
+def take_patience(request: Request, work: UnitOfWork, token: str | None) -> ApiKey | None:
+    """Count a posting against its caller's patience; gateways and staff, by key, are not counted.
+
+    Raises:
+        LimitExceededError: Too many came from there in the last minute.
+        UnauthorizedError: A key came that is not known.
+    """
+    key = key_of(request, work)
+    if key is None or not key.allows(Scope.SUBMIT):
+        limits: Limits = request.app.state.limits
+        limits.take(f"network {network_of(request)}")
+        if token:
+            limits.take(f"contributor {token}")
+    return key
+
+
+def somebody(request: Request, lab: Lab, work: UnitOfWork, token: str | None) -> Contributor:
+    """Return whoever speaks, by the token of the device; who speaks first is new.
+
+    Raises:
+        UnauthorizedError: No token came: one voice each needs one.
+        LimitExceededError: Too many came from there in the last minute.
+    """
+    if token is None:
+        raise UnauthorizedError("this needs `X-Contributor`; `POST /contributors` gives one")
+    take_patience(request, work, token)
+    return contributor_of(token, work, lab.clock.now())

@@ -5,23 +5,30 @@ token, an exact position, a client_key, a hash and words that wait never pass.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from livinglab.domain.answers import CityResponse, Responsibility
 from livinglab.domain.geometry import Point
+from livinglab.domain.incidents import Incident
 from livinglab.domain.indicators import AgreementFound, Effect, EvaluationJob
 from livinglab.domain.initiatives import Disturbance
-from livinglab.domain.observations import Category, Observation, Visibility
+from livinglab.domain.observations import Category, Observation, StatusEvent, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.things import Datastream, Thing
+from livinglab.domain.voices import Comment, Feedback
 from livinglab.services.initiating import Design
 from livinglab.services.joining import AtPlace, Latest, Timeline
+from livinglab.services.linking import Candidate
 from livinglab.services.receiving import Received
+from livinglab.services.voicing import Stances
 
 Json = dict[str, Any]
+TITLE = 120
+"""Characters of a posting that stand for it in a list."""
 
 
 def time(instant: datetime) -> str:
@@ -125,10 +132,155 @@ def observation(one: Observation, categories: Mapping[str, Category]) -> Json | 
         "channel": one.channel.value,
         "assisted": one.assisted,
         "status": one.status.value,
-        "outcome": one.outcome,
+        "outcome": one.outcome.value if one.outcome else None,
+        "phase": one.phase.value if one.phase else None,
+        "updated_at": time(one.updated_at or one.received_at),
+        "incident": str(one.incident) if one.incident else None,
+        "membership": one.membership.value if one.membership else None,
+        "initiative": one.initiative,
         "waiting": waiting,
         "text": None if waiting else one.text,
         "lang": one.lang,
+    }
+
+
+def status_event(one: StatusEvent) -> Json:
+    """Describe one change of what an Observation is; who made it is not told."""
+    return {
+        "at": time(one.at),
+        "status": one.status.value,
+        "outcome": one.outcome.value if one.outcome else None,
+        "phase": one.phase.value if one.phase else None,
+        "note": one.note if one.visibility is Visibility.PUBLIC else "",
+    }
+
+
+def incident(
+    one: Incident, members: Sequence[Observation], categories: Mapping[str, Category]
+) -> Json | None:
+    """Describe an Incident with what was posted about it; None where no member may be seen."""
+    told = [each for member in members if (each := observation(member, categories))]
+    if not told:
+        return None
+    return {
+        "id": str(one.id),
+        "category": one.category,
+        "place": one.place,
+        "first_at": time(one.first_at),
+        "last_at": time(one.last_at),
+        "ended_at": time(one.ended_at) if one.ended_at else None,
+        "end_reason": one.end_reason.value if one.end_reason else None,
+        "observations": told,
+    }
+
+
+def candidate(one: Candidate, categories: Mapping[str, Category], now: datetime) -> Json:
+    """Describe what a posting may be about that was posted already."""
+    first = observation(one.original, categories) or {}
+    label = categories[one.incident.category].label
+    return {
+        "incident": str(one.incident.id),
+        "title": (first.get("text") or label)[:TITLE],
+        "category": one.incident.category,
+        "place": one.incident.place,
+        "point": first.get("point"),
+        "distance_m": one.distance_m,
+        "age_s": round((now - one.incident.first_at).total_seconds()),
+        "status": "closed" if one.incident.ended_at else one.original.status.value,
+        "outcome": one.original.outcome.value if one.original.outcome else None,
+        "observations": one.observations,
+        "supports": one.supports,
+    }
+
+
+def stances(subject: str, one: Stances) -> Json:
+    """Count the voices on something."""
+    return {
+        "subject": subject,
+        "for": one.supporting,
+        "against": one.against,
+        "neutral": one.neutral,
+    }
+
+
+def comment(one: Comment) -> Json | None:
+    """Describe a Comment; None while it waits, and once it is removed."""
+    if one.visibility is not Visibility.PUBLIC:
+        return None
+    return {
+        "id": str(one.id),
+        "subject": one.subject,
+        "text": one.text,
+        "lang": one.lang,
+        "at": time(one.at),
+    }
+
+
+def feedback(one: Feedback) -> Json:
+    """Describe a rating; its words only once a moderator let them go."""
+    public = one.visibility is Visibility.PUBLIC
+    return {
+        "id": str(one.id),
+        "subject": one.subject,
+        "dimension": one.dimension.value,
+        "rating": one.rating,
+        "text": one.text if public else None,
+        "lang": one.lang,
+        "channel": one.channel.value,
+        "stage_at": one.stage_at,
+        "at": time(one.at),
+    }
+
+
+def response(one: CityResponse) -> Json:
+    """Describe an answer of the city; who typed it is not told."""
+    return {
+        "key": one.key,
+        "version": one.version,
+        "subject": one.subject,
+        "you_said": one.you_said,
+        "we_did": one.we_did,
+        "why_not": one.why_not,
+        "evidence": list(one.evidence),
+        "promised_for": one.promised_for.isoformat() if one.promised_for else None,
+        "department": one.department,
+        "published_at": time(one.published_at),
+    }
+
+
+def responsibility(one: Responsibility) -> Json:
+    """Say who answers, and why they do."""
+    return {
+        "category": one.category,
+        "zone": one.zone,
+        "organisation": one.organisation,
+        "reason": one.reason,
+        "answer_within_s": round(one.answer_within.total_seconds()),
+    }
+
+
+def category(one: Category) -> Json:
+    """Describe a theme, what it asks, and what the public will see of a posting."""
+    return {
+        "key": one.key,
+        "label": one.label,
+        "group": one.group,
+        "description": one.description,
+        "reach_m": one.reach_m,
+        "precision": one.privacy.precision.value,
+        "personal": one.privacy.personal,
+        "attributes": [
+            {
+                "code": each.code,
+                "question": each.question,
+                "datatype": each.datatype.value,
+                "required": each.required,
+                "asked": each.asked,
+                "hint": each.hint,
+                "values": [{"key": key, "name": name} for key, name in each.values.items()],
+            }
+            for each in one.attributes
+        ],
     }
 
 
@@ -144,6 +296,7 @@ def receipt(one: Observation, joined: Place) -> Json:
         "received_at": time(one.received_at),
         "time_corrected": one.time_corrected,
         "waiting": one.visibility is Visibility.QUARANTINED,
+        "incident": str(one.incident) if one.incident else None,
     }
 
 

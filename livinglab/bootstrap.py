@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from livinglab.adapters.clocks import SettableClock, SystemClock
 from livinglab.config import CityFile, Settings, empty_city, read_city
+from livinglab.domain.answers import Responsibility
 from livinglab.domain.observations import Category
 from livinglab.domain.places import City, zone_of
 from livinglab.errors import LabBusyError, SettingsError, StoreUnavailableError
@@ -37,6 +38,7 @@ class Lab:
     city: City
     categories: Mapping[str, Category]
     routes: tuple[Route, ...]
+    responsibilities: tuple[Responsibility, ...]
     clock: Clock
     readings: ReadingStore
     civic: CivicStore
@@ -91,6 +93,7 @@ def open_lab(
             city=city.city,
             categories=city.categories,
             routes=city.routes,
+            responsibilities=city.responsibilities,
             clock=clock or SystemClock(),
             readings=readings,
             civic=civic,

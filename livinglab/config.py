@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from livinglab.domain.answers import Responsibility
 from livinglab.domain.geometry import Box, Point, is_point
-from livinglab.domain.observations import Category
+from livinglab.domain.incidents import NEAR_M
+from livinglab.domain.observations import Attribute, Category, Datatype
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.places import THING_RADIUS_M, City, Place, PlaceOrigin, Zone, ZoneKind
 from livinglab.domain.privacy import Precision, PrivacyRule
@@ -156,6 +158,7 @@ class CityFile:
     places: tuple[Place, ...] = ()
     categories: Mapping[str, Category]
     routes: tuple[Route, ...]
+    responsibilities: tuple[Responsibility, ...] = ()
 
 
 DEFAULT_CATEGORIES = (
@@ -229,6 +232,7 @@ def city_from(document: Mapping[str, Any], source: str) -> CityFile:
         places=tuple(_each(document, "places", source, _place)),
         categories={row.key: row for row in categories},
         routes=tuple(_each(document, "routes", source, _route)) or DEFAULT_ROUTES,
+        responsibilities=tuple(_each(document, "responsibilities", source, _responsibility)),
     )
 
 
@@ -253,7 +257,7 @@ def _each(document: Row, table: str, source: str, make: Callable[[Row], Made]) -
     seen: set[object] = set()
     for n, one in enumerate(made):
         key = getattr(one, "key", None) or getattr(one, "name", None)
-        if key in seen:
+        if key is not None and key in seen:
             raise SettingsError(
                 source, f"{table}[{n}] repeats the key {key!r}", "give each its own"
             )
@@ -329,13 +333,49 @@ def _category(row: Row) -> Category:
     return Category(
         key=_key(row),
         label=row["label"],
+        group=str(row.get("group", "")),
+        description=str(row.get("description", "")),
         reach_m=float(row.get("reach_m", 100)),
+        near_m=float(row.get("near_m", NEAR_M)),
+        attributes=tuple(_attribute(one) for one in row.get("attributes", ())),
         privacy=PrivacyRule(
             precision=Precision(row.get("precision", "cell")),
             cell_m=float(row.get("cell_m", 250)),
             personal=bool(row.get("personal", False)),
         ),
         properties=tuple(row.get("properties", ())),
+    )
+
+
+def _attribute(row: Row) -> Attribute:
+    unknown = row.keys() - {one.name for one in fields(Attribute)}
+    if unknown:
+        raise ValueError(f"there is no {min(unknown)!r} in an attribute")
+    code = row["code"]
+    if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", code):
+        raise ValueError(f"code {code!r} must be letters, digits, dot, hyphen or underscore")
+    datatype = Datatype(row.get("datatype", "string"))
+    values = {str(key): str(name) for key, name in row.get("values", {}).items()}
+    if (datatype in {Datatype.ONE_OF, Datatype.SOME_OF}) != bool(values):
+        raise ValueError(f"attribute {code!r}: a list has values, and nothing else has")
+    return Attribute(
+        code=code,
+        question=row["question"],
+        datatype=datatype,
+        required=bool(row.get("required", False)),
+        hint=str(row.get("hint", "")),
+        asked=bool(row.get("asked", True)),
+        values=values,
+    )
+
+
+def _responsibility(row: Row) -> Responsibility:
+    return Responsibility(
+        category=row["category"],
+        zone=row.get("zone"),
+        organisation=row["organisation"],
+        reason=row["reason"],
+        answer_within=timedelta(days=float(row.get("answer_within_days", 5))),
     )
 
 

@@ -5,12 +5,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from threading import Event
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from livinglab.domain.access import ApiKey
+from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box
+from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -20,6 +22,7 @@ from livinglab.domain.indicators import (
 )
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
+from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.observations import Observation, PlaceLink, Status, StatusEvent
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
@@ -34,6 +37,9 @@ from livinglab.domain.readings import (
     Replacement,
 )
 from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.domain.voices import Comment, Feedback, Support
+
+E = TypeVar("E")
 
 
 class Clock(Protocol):
@@ -243,6 +249,52 @@ class ObservationFilter:
     except_categories: tuple[str, ...] = ()
 
 
+class Collection(Protocol[E]):
+    """Entities of one kind, asked for by the values of their fields."""
+
+    def add(self, entities: Sequence[E]) -> None:
+        """Keep new ones and number them: all of them, or none.
+
+        Raises:
+            ConflictError: One is stored already, or names something that is not.
+        """
+        ...
+
+    def where(
+        self,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        **fields: Any,
+    ) -> list[E]:
+        """List by number those whose fields have these values.
+
+        Args:
+            after: Number that the page before ended with.
+            limit: How many at the most.
+            newest_first: From the last number down.
+            fields: A value each; a set of values stands for any of them.
+        """
+        ...
+
+    def one(self, **fields: Any) -> E | None:
+        """Return the newest of those."""
+        ...
+
+    def count(self, **fields: Any) -> int:
+        """Count those."""
+        ...
+
+    def remove(self, entities: Sequence[E]) -> None:
+        """Forget some; history is not forgotten.
+
+        Raises:
+            ConflictError: The kind is append-only.
+        """
+        ...
+
+
 class Observations(Protocol):
     """What citizens posted."""
 
@@ -278,6 +330,14 @@ class Observations(Protocol):
 
     def count(self) -> int:
         """Count all."""
+        ...
+
+    def of_incident(self, incident: UUID) -> list[Observation]:
+        """List those of an Incident, by number."""
+        ...
+
+    def of_contributor(self, pseudonym: str) -> list[Observation]:
+        """List those of a Contributor, by number."""
         ...
 
     def link(self, link: PlaceLink) -> None:
@@ -534,6 +594,16 @@ class UnitOfWork(Protocol):
     things: Things
     contributors: Contributors
     observations: Observations
+    incidents: Collection[Incident]
+    incident_links: Collection[IncidentLink]
+    confirmations: Collection[Confirmation]
+    supports: Collection[Support]
+    comments: Collection[Comment]
+    feedback: Collection[Feedback]
+    flags: Collection[AbuseFlag]
+    actions: Collection[ModerationAction]
+    appeals: Collection[Appeal]
+    responses: Collection[CityResponse]
     quarantine: Quarantine
     ledger: Ledger
     receive_log: ReceiveLog
@@ -577,8 +647,16 @@ class Vault(Protocol):
         """Return the Contact of a pseudonym."""
         ...
 
+    def note(self, pseudonym: str, name: str, text: str) -> None:
+        """Keep what somebody had posted before it was changed, under a new name."""
+        ...
+
+    def noted(self, pseudonym: str, name: str) -> str | None:
+        """Return one of these notes."""
+        ...
+
     def erase(self, pseudonym: str) -> bool:
-        """Forget a Contact for good; tell whether there was one."""
+        """Forget Contact and notes of a pseudonym for good; tell whether there were any."""
         ...
 
     def ping(self) -> str:

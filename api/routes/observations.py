@@ -3,25 +3,26 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
-from api.dependencies import LabDep, ReadDep, WriteDep, key_of, network_of
+from api.dependencies import LabDep, ReadDep, TokenDep, WriteDep, take_patience
 from api.pages.rendering import json_response
 from api.routes.places import next_url, read_box, read_time
-from livinglab.domain.access import Scope
+from livinglab.domain.answers import responsible
 from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.observations import Channel, ObservationKind, Status
 from livinglab.errors import InvalidError, NotFoundError
 from livinglab.ports import ObservationFilter
+from livinglab.services import voicing
+from livinglab.services.linking import candidates
 from livinglab.services.observing import Draft, observe
+from livinglab.services.responding import answers_to
 
 router = APIRouter(tags=["observations"])
 
 LONGEST_TEXT = 4_000
-SHORTEST_TOKEN = 22
-"""Characters: 128 random bits in base64, or more."""
 
 
 class ObservationIn(BaseModel):
@@ -45,6 +46,14 @@ class ObservationIn(BaseModel):
     )
     channel: Literal["web", "pwa", "phone", "kiosk", "event", "staff"] = "web"
     assisted: bool = False
+    attributes: dict[str, Any] = Field(
+        default={}, max_length=50, description="Answers to the category's questions, by code."
+    )
+    address: str | None = Field(default=None, max_length=500)
+    incident: UUID | None = Field(
+        default=None, description="What it is about, if that was posted before: a duplicate."
+    )
+    initiative: str | None = Field(default=None, max_length=80)
 
     def draft(self) -> Draft:
         """Return it in the lab's own words."""
@@ -66,32 +75,60 @@ class ObservationIn(BaseModel):
             device_time=self.device_time,
             channel=Channel(self.channel),
             assisted=self.assisted,
+            attributes=self.attributes,
+            address=self.address,
+            incident=self.incident,
+            initiative=self.initiative,
         )
 
 
 @router.post("/observations", status_code=201)
 def post_observation(
-    body: ObservationIn,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-    x_contributor: Annotated[str | None, Header(min_length=SHORTEST_TOKEN, max_length=200)] = None,
+    body: ObservationIn, request: Request, lab: LabDep, work: WriteDep, token: TokenDep = None
 ) -> Response:
     """Post about a Place: 201 when it is new, 200 when the same came before."""
-    key = key_of(request, work)
-    limits = request.app.state.limits
-    if key is None or not key.allows(Scope.SUBMIT):
-        limits.take(f"network {network_of(request)}")
-        if x_contributor:
-            limits.take(f"contributor {x_contributor}")
+    take_patience(request, work, token)
     observation, new = observe(
-        body.draft(), x_contributor, categories=lab.categories, work=work, now=lab.clock.now()
+        body.draft(), token, categories=lab.categories, work=work, now=lab.clock.now()
     )
     place = work.places.get(observation.place)
     if place is None:
         raise NotFoundError("Place", observation.place)
     told = public.receipt(observation, place)
+    row = responsible(lab.responsibilities, observation.category, place.zone)
+    told["responsible"] = public.responsibility(row) if row else None
     return json_response(told, 201 if new else 200, {"Location": f"/observations/{observation.id}"})
+
+
+class CandidatesIn(BaseModel):
+    """Where somebody is about to post, and about what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: str = Field(max_length=80)
+    point: tuple[float, float] | None = Field(default=None, description="[lon, lat], WGS84")
+    place: str | None = Field(default=None, max_length=200)
+    within_m: float | None = Field(default=None, gt=0, le=1_000, description="For inspectors.")
+
+
+@router.post("/observations:candidates")
+def list_candidates(body: CandidatesIn, lab: LabDep, work: ReadDep) -> dict[str, Any]:
+    """Ask what was posted near there already, before one posts the same again."""
+    category = lab.categories.get(body.category)
+    if category is None:
+        raise InvalidError("category", f"must be one of {', '.join(sorted(lab.categories))}")
+    point = Point(*body.point) if body.point else None
+    if point is None and body.place is not None:
+        named = work.places.get(body.place)
+        point = named.point if named else None
+    if point is None or not is_point(*point):
+        raise InvalidError("point", "give a point [lon, lat], or the key of a place")
+    now = lab.clock.now()
+    found = candidates(point, category, within_m=body.within_m, work=work, now=now)
+    return {
+        "items": [public.candidate(one, lab.categories, now) for one in found],
+        "next": None,
+    }
 
 
 @router.get("/observations")
@@ -124,9 +161,20 @@ def list_observations(  # noqa: PLR0913, PLR0917 - each argument is a query para
 
 @router.get("/observations/{id}")
 def show_observation(id: UUID, lab: LabDep, work: ReadDep) -> dict[str, Any]:  # noqa: A002 - the public name
-    """Show one Observation, if the public may see it."""
+    """Show one Observation, if the public may see it, with its history, answers and voices."""
     found = work.observations.get(id)
     told = public.observation(found, lab.categories) if found else None
-    if told is None:
+    if found is None or told is None:
         raise NotFoundError("Observation", str(id))
-    return told
+    subject = f"observation:{id}"
+    comments = (public.comment(one) for one in work.comments.where(subject=subject))
+    place = work.places.get(found.place)
+    row = responsible(lab.responsibilities, found.category, place.zone if place else None)
+    return {
+        **told,
+        "history": [public.status_event(one) for one in work.observations.events(id)],
+        "responses": [public.response(one) for one in answers_to(found, work)],
+        "supports": public.stances(subject, voicing.stances(subject, work)),
+        "comments": [one for one in comments if one],
+        "responsible": public.responsibility(row) if row else None,
+    }

@@ -59,6 +59,19 @@ def distance_m(one: Point, other: Point) -> float:
     return 2 * EARTH_RADIUS_M * math.asin(math.sqrt(min(1.0, h)))
 
 
+def box_around(point: Point, metres: float) -> Box:
+    """Return a rectangle that holds everything within a distance, cut at the date line."""
+    dlat = metres / METRES_PER_DEGREE
+    narrow = max(math.cos(math.radians(min(90.0, abs(point.lat) + dlat))), 1e-6)
+    dlon = dlat / narrow
+    return Box(
+        max(-180.0, point.lon - dlon),
+        max(-90.0, point.lat - dlat),
+        min(180.0, point.lon + dlon),
+        min(90.0, point.lat + dlat),
+    )
+
+
 def contains(ring: Ring, point: Point) -> bool:
     """Tell whether a Point lies inside a Ring, by the even-odd rule."""
     inside = False

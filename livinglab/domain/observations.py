@@ -1,11 +1,14 @@
 """Observations: what citizens post about a Place, and what may happen to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 from livinglab.domain.geometry import Point
+from livinglab.domain.incidents import NEAR_M, Membership, Outcome, Phase
 from livinglab.domain.places import JoinMethod
 from livinglab.domain.privacy import PrivacyRule
 
@@ -51,14 +54,49 @@ class Status(Enum):
     CLOSED = "closed"
 
 
+class Datatype(Enum):
+    """What an Attribute's answer is; the words are those of Open311."""
+
+    STRING = "string"
+    TEXT = "text"
+    """Of several lines."""
+    NUMBER = "number"
+    DATETIME = "datetime"
+    ONE_OF = "singlevaluelist"
+    SOME_OF = "multivaluelist"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A question that a Category asks."""
+
+    code: str
+    question: str
+    datatype: Datatype = Datatype.STRING
+    required: bool = False
+    hint: str = ""
+    """How to answer."""
+    asked: bool = True
+    """False where the question is only shown, as a notice."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Key of a choice → its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Category:
     """A theme that citizens post about, with its radius and its privacy."""
 
     key: str
     label: str
+    group: str = ""
+    """Under which it is listed with others."""
+    description: str = ""
     reach_m: float = 100.0
     """How far from a Place such a thing may be and still belong to it. [m]"""
+    near_m: float = NEAR_M
+    """How far apart two postings may be and still be about one Incident. [m]"""
+    attributes: tuple[Attribute, ...] = ()
+    """What is asked besides."""
     privacy: PrivacyRule = field(default_factory=PrivacyRule)
     properties: tuple[str, ...] = ()
     """ObservedProperties that sense the same phenomenon."""
@@ -104,7 +142,20 @@ class Observation:
     public_lat: float | None
     visibility: Visibility
     status: Status = Status.OPEN
-    outcome: str | None = None
+    outcome: Outcome | None = None
+    phase: Phase | None = None
+    updated_at: datetime | None = None
+    """When status, outcome or visibility changed last; None since it came."""
+    external_id: str | None = None
+    """How the source names it."""
+    incident: UUID | None = None
+    membership: Membership | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Answers to the Category's questions; never public."""
+    address: str | None = None
+    """As it was given; never public where the position is not."""
+    initiative: str | None = None
+    """Key of the Initiative it is about."""
     number: int | None = None
 
     @property
@@ -144,6 +195,7 @@ class StatusEvent:
     actor: str
     visibility: Visibility
     status: Status
-    outcome: str | None = None
+    outcome: Outcome | None = None
+    phase: Phase | None = None
     note: str = ""
     number: int | None = None

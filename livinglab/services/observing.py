@@ -5,8 +5,9 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from livinglab.domain.contributors import Contributor, Trust
@@ -32,6 +33,8 @@ from livinglab.domain.places import (
 from livinglab.domain.privacy import Precision, PrivacyRule, public_point
 from livinglab.errors import ClientKeyReusedError, InvalidError
 from livinglab.ports import UnitOfWork
+from livinglab.services import linking
+from livinglab.services.asking import answered
 from livinglab.services.joining import public_places
 
 SKEW_TOLERANCE = timedelta(minutes=2)
@@ -47,6 +50,24 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 """Control characters, which PostgreSQL refuses in part, and those that turn the text around."""
 _ZONE = "zone:"
 """Before the key of a Zone: the Place that stands for all of it."""
+
+_FIRST = frozenset(
+    {
+        "category",
+        "kind",
+        "text",
+        "lang",
+        "severity",
+        "point",
+        "accuracy_m",
+        "place",
+        "occurred_at",
+        "channel",
+        "assisted",
+    }
+)
+"""Fields that every digest tells of; others only where they say something, so that what was posted
+before they existed keeps its digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +89,23 @@ class Draft:
     """What the device's clock shows while it sends."""
     channel: Channel = Channel.WEB
     assisted: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Answers to the category's questions, by code."""
+    address: str | None = None
+    incident: UUID | None = None
+    """The Incident that the citizen says it is about."""
+    initiative: str | None = None
+    external_id: str | None = None
     source: str = "api"
 
     def digest(self) -> str:
         """Hash what was posted; the device's present time may differ between attempts."""
+        left_out = {"client_key", "device_time", "submitted_at", "source"}
         facts = {
-            name: str(getattr(self, name))
-            for name in self.__slots__
-            if name not in {"client_key", "device_time", "submitted_at", "source"}
+            one.name: str(getattr(self, one.name))
+            for one in fields(self)
+            if one.name not in left_out
+            and (one.name in _FIRST or getattr(self, one.name) not in (None, {}))
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -122,9 +152,12 @@ def observe(
     category = categories.get(draft.category)
     if category is None:
         raise InvalidError("category", f"must be one of {', '.join(sorted(categories))}")
-    contributor = _contributor(token, work, now)
+    if draft.initiative is not None and work.initiatives.get(draft.initiative) is None:
+        raise InvalidError("initiative", f"there is no Initiative {draft.initiative!r}")
+    answers = answered(category, draft.attributes)
+    contributor = contributor_of(token, work, now)
     clocks = _clocks(draft, now)
-    text = _UNPRINTABLE.sub("", draft.text)
+    text = without_controls(draft.text)
     joined = _join(draft, category, work)
     shown = _shown(draft.point, joined.place, category, contributor, work)
     observation = Observation(
@@ -154,10 +187,20 @@ def observe(
         accuracy_m=draft.accuracy_m,
         public_lon=shown.lon if shown else None,
         public_lat=shown.lat if shown else None,
-        visibility=_visibility(text, contributor),
+        visibility=visibility_of(text, contributor),
+        external_id=draft.external_id,
+        attributes=answers,
+        address=without_controls(draft.address) if draft.address else None,
+        initiative=draft.initiative,
     )
     work.observations.add(observation)
     _begin_histories(observation, work, now)
+    if draft.incident is None:
+        linking.begin(observation, work, now)
+    else:
+        linking.join(
+            observation, draft.incident, by="contributor", confidence=1.0, work=work, now=now
+        )
     return observation, True
 
 
@@ -184,7 +227,7 @@ def _begin_histories(observation: Observation, work: UnitOfWork, now: datetime) 
     )
 
 
-def _contributor(token: str | None, work: UnitOfWork, now: datetime) -> Contributor:
+def contributor_of(token: str | None, work: UnitOfWork, now: datetime) -> Contributor:
     """Return who posts: the one behind the token, or somebody new."""
     digest = hashlib.sha256(token.encode()).hexdigest() if token else None
     found = work.contributors.with_token(digest) if digest else None
@@ -196,7 +239,12 @@ def _contributor(token: str | None, work: UnitOfWork, now: datetime) -> Contribu
     return found
 
 
-def _visibility(text: str, contributor: Contributor) -> Visibility:
+def without_controls(text: str) -> str:
+    """Take out what no reader sees, or what turns the text around."""
+    return _UNPRINTABLE.sub("", text)
+
+
+def visibility_of(text: str, contributor: Contributor) -> Visibility:
     """Decide who may read it before a moderator did; without words there is nothing to read."""
     if contributor.trust is Trust.BLOCKED:
         return Visibility.QUARANTINED

@@ -1,16 +1,11 @@
 """What every CivicStore promises."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from livinglab.adapters.relational.memory import MemoryCivicStore
-from livinglab.adapters.relational.unit_of_work import SqlCivicStore
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import Box, Point
@@ -43,20 +38,6 @@ from livinglab.errors import ConflictError
 from livinglab.ports import CivicStore, ObservationFilter
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store(request, tmp_path: Path) -> Iterator[CivicStore]:
-    """Every adapter."""
-    opened: CivicStore
-    if request.param == "memory":
-        opened = MemoryCivicStore()
-    elif request.param == "postgresql":
-        opened = SqlCivicStore.open(request.getfixturevalue("postgres").migrated())
-    else:
-        opened = SqlCivicStore.open(f"sqlite:///{tmp_path / 'civic.sqlite'}", migrate=True)
-    with closing(opened):
-        yield opened
 
 
 def a_place(key: str = "square") -> Place:

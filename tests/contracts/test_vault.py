@@ -44,6 +44,21 @@ def test_erasing_leaves_nothing(vault):
     assert vault.get("p") is None
 
 
+def test_notes_go_with_their_contributor(vault):
+    """What was posted before a change is kept by name, and erased with everything of its author."""
+    vault.note("p", "one", "before")
+    vault.note("p", "two", "before that")
+    vault.note("q", "one", "another's")
+
+    assert ("before", "before that") == (vault.noted("p", "one"), vault.noted("p", "two"))
+    assert vault.erase("p")
+    assert [None, None, "another's"] == [
+        vault.noted("p", "one"),
+        vault.noted("p", "two"),
+        vault.noted("q", "one"),
+    ]
+
+
 def test_erased_contact_is_not_in_the_file(tmp_path):
     """Not even in the bytes that the database no longer uses."""
     file = tmp_path / "vault.sqlite"

@@ -1,5 +1,6 @@
 """The join: which Place a point belongs to, worked by hand."""
 
+import math
 from datetime import date
 
 import pytest
@@ -11,6 +12,7 @@ from livinglab.domain.geometry import (
     Nearby,
     Point,
     area_deg2,
+    box_around,
     contains,
     distance_m,
     grid_centre,
@@ -138,3 +140,15 @@ def test_the_index_finds_what_a_plain_search_finds(spots, lat):
     )
 
     assert plain == Nearby(points.items()).within(here, 800)
+
+
+@pytest.mark.parametrize("lat", [0.0, 45.0, -62.5, 89.5])
+def test_a_box_holds_everything_within_its_distance(lat):
+    """Due north, east and in between; near the pole, too."""
+    here = Point(6.0, lat)
+    box = box_around(here, 1_000)
+    east = 1_000 / METRES_PER_DEGREE / math.cos(math.radians(lat))
+    for dlon, dlat in ((east, 0), (-east, 0), (0, 1_000 / METRES_PER_DEGREE)):
+        there = Point(here.lon + 0.99 * dlon, here.lat + 0.99 * dlat)
+        assert distance_m(here, there) <= 1_000
+        assert box.holds(there)

@@ -4,13 +4,16 @@ Entities refer to each other by key, so no relation is loaded behind anybody's b
 """
 
 from threading import Lock
+from types import MappingProxyType
 
 from sqlalchemy import Table
 from sqlalchemy.orm import registry
 
 from livinglab.adapters.relational import tables
 from livinglab.domain.access import ApiKey
+from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Contributor
+from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -20,9 +23,11 @@ from livinglab.domain.indicators import (
 )
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import Quarantined
+from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.domain.voices import Comment, Feedback, Support
 
 _TABLES: dict[type, Table] = {
     Zone: tables.zone,
@@ -34,6 +39,16 @@ _TABLES: dict[type, Table] = {
     Observation: tables.observation,
     PlaceLink: tables.place_link,
     StatusEvent: tables.status_event,
+    Incident: tables.incident,
+    IncidentLink: tables.incident_link,
+    Confirmation: tables.confirmation,
+    Support: tables.support,
+    Comment: tables.comment,
+    Feedback: tables.feedback,
+    AbuseFlag: tables.flag,
+    ModerationAction: tables.moderation_action,
+    Appeal: tables.appeal,
+    CityResponse: tables.city_response,
     Quarantined: tables.quarantine,
     Initiative: tables.initiative,
     InitiativeArea: tables.initiative_area,
@@ -46,6 +61,7 @@ _TABLES: dict[type, Table] = {
     ApiKey: tables.api_key,
 }
 
+TABLES = MappingProxyType(_TABLES)
 _DERIVED = {Thing: ["key"], Datastream: ["key"]}
 """Columns that are properties in the domain: computed when a row is made, asked for in queries."""
 

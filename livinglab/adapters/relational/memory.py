@@ -15,10 +15,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from livinglab import ports
-from livinglab.adapters.relational.memory_rows import E, Kind, Rows, Table, copied
+from livinglab.adapters.relational.memory_rows import E, Kind, MemoryCollection, Rows, Table, copied
 from livinglab.domain.access import ApiKey
+from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Contact, Contributor
 from livinglab.domain.geometry import Box, Point
+from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -28,6 +30,7 @@ from livinglab.domain.indicators import (
 )
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
+from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.observations import (
     Observation,
     PlaceLink,
@@ -39,7 +42,13 @@ from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing
+from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
+
+
+def _by(one: Support | Comment | Feedback | AbuseFlag) -> list[tuple[str, str, str]]:
+    return [("Contributor", "pseudonym", one.contributor)]
+
 
 _ZONE = Kind(Zone, lambda one: [("key", one.key)], registry=True)
 _PLACE = Kind(
@@ -72,7 +81,11 @@ _CONTRIBUTOR = Kind(
 )
 _OBSERVATION = Kind(
     Observation,
-    lambda one: [("id", one.id), ("client_key", (one.source, one.client_key))],
+    lambda one: [
+        ("id", one.id),
+        ("client_key", (one.source, one.client_key)),
+        ("external_id", one.external_id and (one.source, one.external_id)),
+    ],
     lambda one: [("Place", "key", one.place), ("Contributor", "pseudonym", one.contributor)],
 )
 _PLACE_LINK = Kind(
@@ -83,6 +96,32 @@ _PLACE_LINK = Kind(
 _STATUS_EVENT = Kind(
     StatusEvent, refers=lambda one: [("Observation", "id", one.observation)], append_only=True
 )
+_INCIDENT = Kind(Incident, lambda one: [("id", one.id)], lambda one: [("Place", "key", one.place)])
+_INCIDENT_LINK = Kind(
+    IncidentLink,
+    refers=lambda one: [("Observation", "id", one.observation), ("Incident", "id", one.incident)],
+    append_only=True,
+)
+_CONFIRMATION = Kind(Confirmation, refers=lambda one: [("Observation", "id", one.observation)])
+_SUPPORT = Kind(Support, lambda one: [("subject", (one.contributor, one.subject))], _by)
+_COMMENT = Kind(Comment, lambda one: [("id", one.id)], _by)
+_FEEDBACK = Kind(
+    Feedback,
+    lambda one: [("id", one.id), ("subject", (one.contributor, one.subject, one.dimension))],
+    _by,
+)
+_FLAG = Kind(
+    AbuseFlag,
+    lambda one: [("subject", (one.contributor, one.subject, one.reason))],
+    _by,
+)
+_ACTION = Kind(ModerationAction, append_only=True)
+_APPEAL = Kind(
+    Appeal,
+    lambda one: [("id", one.id)],
+    lambda one: [("Observation", "id", one.observation)],
+)
+_RESPONSE = Kind(CityResponse, lambda one: [("key", (one.key, one.version))], append_only=True)
 _QUARANTINED = Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
 _INITIATIVE = Kind(Initiative, lambda one: [("key", one.key)])
 _AREA = Kind(
@@ -131,6 +170,16 @@ _KINDS: tuple[Kind[Any], ...] = (
     _OBSERVATION,
     _PLACE_LINK,
     _STATUS_EVENT,
+    _INCIDENT,
+    _INCIDENT_LINK,
+    _CONFIRMATION,
+    _SUPPORT,
+    _COMMENT,
+    _FEEDBACK,
+    _FLAG,
+    _ACTION,
+    _APPEAL,
+    _RESPONSE,
     _QUARANTINED,
     _INITIATIVE,
     _AREA,
@@ -311,6 +360,12 @@ class _Observations:
 
     def count(self) -> int:
         return len(self._observations)
+
+    def of_incident(self, incident: UUID) -> list[Observation]:
+        return self._observations.where(lambda one: one.incident == incident)
+
+    def of_contributor(self, pseudonym: str) -> list[Observation]:
+        return self._observations.where(lambda one: one.contributor == pseudonym)
 
     def link(self, link: PlaceLink) -> None:
         self._links.add([link])
@@ -622,6 +677,16 @@ class _Work:
         self.observations: ports.Observations = _Observations(
             self._of(_OBSERVATION), self._of(_PLACE_LINK), self._of(_STATUS_EVENT)
         )
+        self.incidents: ports.Collection[Incident] = self._collected(_INCIDENT)
+        self.incident_links: ports.Collection[IncidentLink] = self._collected(_INCIDENT_LINK)
+        self.confirmations: ports.Collection[Confirmation] = self._collected(_CONFIRMATION)
+        self.supports: ports.Collection[Support] = self._collected(_SUPPORT)
+        self.comments: ports.Collection[Comment] = self._collected(_COMMENT)
+        self.feedback: ports.Collection[Feedback] = self._collected(_FEEDBACK)
+        self.flags: ports.Collection[AbuseFlag] = self._collected(_FLAG)
+        self.actions: ports.Collection[ModerationAction] = self._collected(_ACTION)
+        self.appeals: ports.Collection[Appeal] = self._collected(_APPEAL)
+        self.responses: ports.Collection[CityResponse] = self._collected(_RESPONSE)
         self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))
         self.initiatives: ports.Initiatives = _Initiatives(self._rows)
         self.keys: ports.Keys = _Keys(self._of(_API_KEY))
@@ -635,6 +700,9 @@ class _Work:
         self.conflicts: ports.Conflicts = self._conflicts
         self.aliases: ports.Aliases = self._aliases
         self.quality: ports.Quality = self._quality
+
+    def _collected(self, kind: Kind[E]) -> MemoryCollection[E]:
+        return MemoryCollection(self._of(kind))
 
     def _of(self, kind: Kind[E]) -> Rows[E]:
         return cast("Rows[E]", self._rows[kind.name])
@@ -721,6 +789,7 @@ class MemoryVault:
     def __init__(self) -> None:
         """Begin empty."""
         self._contacts: dict[str, Contact] = {}
+        self._notes: dict[tuple[str, str], str] = {}
 
     def put(self, contact: Contact) -> None:
         """Keep or replace the Contact of a pseudonym."""
@@ -732,8 +801,19 @@ class MemoryVault:
         return replace(contact) if contact else None
 
     def erase(self, pseudonym: str) -> bool:
-        """Forget a Contact for good; tell whether there was one."""
-        return self._contacts.pop(pseudonym, None) is not None
+        """Forget Contact and notes of a pseudonym for good; tell whether there were any."""
+        notes = [key for key in self._notes if key[0] == pseudonym]
+        for key in notes:
+            del self._notes[key]
+        return self._contacts.pop(pseudonym, None) is not None or bool(notes)
+
+    def note(self, pseudonym: str, name: str, text: str) -> None:
+        """Keep what somebody had posted before it was changed."""
+        self._notes[pseudonym, name] = text
+
+    def noted(self, pseudonym: str, name: str) -> str | None:
+        """Return one of these notes."""
+        return self._notes.get((pseudonym, name))
 
     def ping(self) -> str:
         """Return what answers."""

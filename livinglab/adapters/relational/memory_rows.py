@@ -133,6 +133,8 @@ class Rows(Generic[E]):
 
     def remove(self, number: int) -> None:
         """Forget a row."""
+        if self._kind.append_only:
+            raise ConflictError(f"{self._kind.name} {number} is history and cannot be forgotten")
         for key in self._keys(self._handed(number), number):
             self._numbers[key] = None
         self._gone.add(number)
@@ -208,3 +210,57 @@ def copied(entity: E) -> E:
 def _taken(kind: Kind[Any], key: Key) -> ConflictError:
     what, value = key
     return ConflictError(f"{kind.name} with {what} {value!r} is stored already")
+
+
+class MemoryCollection(Generic[E]):
+    """See `ports.Collection`."""
+
+    def __init__(self, rows: Rows[E]) -> None:
+        """Bind the rows of one kind."""
+        self._rows = rows
+
+    def add(self, entities: Sequence[E]) -> None:
+        """Keep new ones."""
+        self._rows.add(entities)
+
+    def where(
+        self,
+        *,
+        after: int | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        **fields: Any,
+    ) -> list[E]:
+        """List those whose fields have these values."""
+        found = [number for number, one in self._rows.peek() if _fits(one, fields)]
+        if newest_first:
+            found.reverse()
+        if after is not None:
+            found = [one for one in found if (one < after if newest_first else one > after)]
+        handed = map(self._rows.numbered, found[:limit])
+        return [one for one in handed if one is not None]
+
+    def one(self, **fields: Any) -> E | None:
+        """Return the newest of those."""
+        return next(iter(self.where(newest_first=True, limit=1, **fields)), None)
+
+    def count(self, **fields: Any) -> int:
+        """Count those."""
+        return sum(_fits(one, fields) for _, one in self._rows.peek())
+
+    def remove(self, entities: Sequence[E]) -> None:
+        """Forget some."""
+        for one in entities:
+            self._rows.remove(one.number or 0)
+
+
+def _fits(one: object, fields: dict[str, Any]) -> bool:
+    return all(
+        getattr(one, name) in wanted if several(wanted) else getattr(one, name) == wanted
+        for name, wanted in fields.items()
+    )
+
+
+def several(wanted: object) -> bool:
+    """Tell whether any of a set of values is wanted."""
+    return isinstance(wanted, (set, frozenset))

@@ -332,6 +332,14 @@ class SqlObservations:
         asked = select(func.count()).select_from(tables.observation)
         return self._session.execute(asked).scalar_one()
 
+    def of_incident(self, incident: UUID) -> list[Observation]:
+        asked = select(Observation).where(self._rows.incident == incident)
+        return list(self._session.scalars(asked.order_by(self._rows.number)))
+
+    def of_contributor(self, pseudonym: str) -> list[Observation]:
+        asked = select(Observation).where(self._rows.contributor == pseudonym)
+        return list(self._session.scalars(asked.order_by(self._rows.number)))
+
     def link(self, link: PlaceLink) -> None:
         enter(self._session, [link])
 

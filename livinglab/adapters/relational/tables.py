@@ -31,6 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     false,
+    text,
 )
 from sqlalchemy import Enum as EnumText
 from sqlalchemy.engine.default import DefaultExecutionContext
@@ -38,12 +39,15 @@ from sqlalchemy.types import JSON
 
 from livinglab.domain.contributors import Trust
 from livinglab.domain.geometry import Point, Ring
+from livinglab.domain.incidents import EndReason, Membership, Outcome, Phase
 from livinglab.domain.indicators import Expected, JobState, Transform
 from livinglab.domain.initiatives import Role
 from livinglab.domain.ledger import QuarantineState, Tally
+from livinglab.domain.moderation import Deed, FlagReason
 from livinglab.domain.observations import Channel, ObservationKind, Status, Visibility
 from livinglab.domain.places import JoinMethod, PlaceOrigin, ZoneKind
 from livinglab.domain.things import ThingState, datastream_key, thing_key
+from livinglab.domain.voices import Dimension, Stance
 
 metadata = MetaData(
     naming_convention={
@@ -94,6 +98,26 @@ class RingJson(TypeDecorator[Ring]):
     ) -> Ring | None:
         """Read Points."""
         return None if value is None else tuple(Point(*corner) for corner in value)
+
+
+class Word(TypeDecorator[Enum]):
+    """A value of an enum in a column that came after its table: text without a check."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, choices: type[Enum]) -> None:
+        """Name the enum."""
+        super().__init__()
+        self.choices = choices
+
+    def process_bind_param(self, value: Enum | None, dialect: Dialect) -> object:  # noqa: ARG002 - all alike
+        """Write the value."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Enum | None:  # noqa: ARG002 - likewise
+        """Read the member."""
+        return None if value is None else self.choices(value)
 
 
 class Result(TypeDecorator[float]):
@@ -275,8 +299,17 @@ observation = Table(
     Column("public_lat", Float(53)),
     Column("visibility", _one_of(Visibility, "visibility"), nullable=False),
     Column("status", _one_of(Status, "status"), nullable=False),
-    Column("outcome", Text),
+    Column("outcome", Word(Outcome)),
+    Column("phase", Word(Phase)),
+    Column("updated_at", UtcDateTime, index=True),
+    Column("external_id", Text),
+    Column("incident", Uuid, index=True),
+    Column("membership", Word(Membership)),
+    Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
+    Column("address", Text),
+    Column("initiative", Text),
     UniqueConstraint("source", "client_key"),
+    Index(None, "source", "external_id", unique=True),
     Index(None, "place", "occurred_at"),
     Index(None, "category", "number"),
     Index(None, "visibility", "number"),
@@ -314,10 +347,165 @@ status_event = Table(
     Column("actor", Text, nullable=False),
     Column("visibility", _one_of(Visibility, "visibility"), nullable=False),
     Column("status", _one_of(Status, "status"), nullable=False),
-    Column("outcome", Text),
+    Column("outcome", Word(Outcome)),
+    Column("phase", Word(Phase)),
     Column("note", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+incident = Table(
+    "incident",
+    metadata,
+    _number(),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("category", Text, nullable=False),
+    Column("place", Text, ForeignKey("place.key"), nullable=False, index=True),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("end_reason", _one_of(EndReason, "end_reason")),
+    CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end"),
+    sqlite_autoincrement=True,
+)
+
+incident_link = Table(
+    "incident_link",
+    metadata,
+    _number(),
+    Column("observation", Uuid, ForeignKey("observation.id"), nullable=False, index=True),
+    Column("incident", Uuid, ForeignKey("incident.id"), nullable=False, index=True),
+    Column("membership", _one_of(Membership, "membership"), nullable=False),
+    Column("linked", Boolean, nullable=False),
+    Column("confidence", Float(53), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
+confirmation = Table(
+    "confirmation",
+    metadata,
+    _number(),
+    Column("observation", Uuid, ForeignKey("observation.id"), nullable=False, index=True),
+    Column("fixed", Boolean, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+support = Table(
+    "support",
+    metadata,
+    _number(),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, index=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("stance", _one_of(Stance, "stance"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    UniqueConstraint("contributor", "subject"),
+    sqlite_autoincrement=True,
+)
+
+comment = Table(
+    "comment",
+    metadata,
+    _number(),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, index=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("lang", Text),
+    Column("visibility", _one_of(Visibility, "visibility"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index(None, "visibility", "number"),
+    sqlite_autoincrement=True,
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _number(),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, index=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("stage_at", Text),
+    Column("dimension", _one_of(Dimension, "dimension"), nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("lang", Text),
+    Column("channel", _one_of(Channel, "channel"), nullable=False),
+    Column("visibility", _one_of(Visibility, "visibility"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("contributor", "subject", "dimension"),
+    Index(None, "visibility", "number"),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+    sqlite_autoincrement=True,
+)
+
+flag = Table(
+    "flag",
+    metadata,
+    _number(),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, index=True),
+    Column("subject", Text, nullable=False, index=True),
+    Column("reason", _one_of(FlagReason, "reason"), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("trusted", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime, index=True),
+    UniqueConstraint("contributor", "subject", "reason"),
+    sqlite_autoincrement=True,
+)
+
+moderation_action = Table(
+    "moderation_action",
+    metadata,
+    _number(),
+    Column("subject", Text, nullable=False, index=True),
+    Column("deed", _one_of(Deed, "deed"), nullable=False),
+    Column("before", Text),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
+appeal = Table(
+    "appeal",
+    metadata,
+    _number(),
+    Column("id", Uuid, nullable=False, unique=True),
+    Column("observation", Uuid, ForeignKey("observation.id"), nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime, index=True),
+    Column("granted", Boolean),
+    Column("answer", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+city_response = Table(
+    "city_response",
+    metadata,
+    _number(),
+    Column("key", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
+    Column("you_said", Text, nullable=False),
+    Column("we_did", Text, nullable=False),
+    Column("why_not", Text, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("promised_for", Date),
+    Column("department", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+    UniqueConstraint("key", "version"),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
 
 quarantine = Table(
     "quarantine",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from livinglab import ports
 from livinglab.adapters.relational import repositories
+from livinglab.adapters.relational.collections import SqlCollection
 from livinglab.adapters.relational.engine import (
     connections,
     database_url,
@@ -19,6 +20,10 @@ from livinglab.adapters.relational.engine import (
 )
 from livinglab.adapters.relational.mapping import start_mappers
 from livinglab.adapters.relational.migrations import require_newest, upgrade
+from livinglab.domain.answers import CityResponse
+from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
+from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
+from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError
 
 PART = "civic data"
@@ -35,6 +40,16 @@ class _Work:
         self.things: ports.Things = repositories.SqlThings(session)
         self.contributors: ports.Contributors = repositories.SqlContributors(session)
         self.observations: ports.Observations = repositories.SqlObservations(session)
+        self.incidents: ports.Collection[Incident] = SqlCollection(session, Incident)
+        self.incident_links: ports.Collection[IncidentLink] = SqlCollection(session, IncidentLink)
+        self.confirmations: ports.Collection[Confirmation] = SqlCollection(session, Confirmation)
+        self.supports: ports.Collection[Support] = SqlCollection(session, Support)
+        self.comments: ports.Collection[Comment] = SqlCollection(session, Comment)
+        self.feedback: ports.Collection[Feedback] = SqlCollection(session, Feedback)
+        self.flags: ports.Collection[AbuseFlag] = SqlCollection(session, AbuseFlag)
+        self.actions: ports.Collection[ModerationAction] = SqlCollection(session, ModerationAction)
+        self.appeals: ports.Collection[Appeal] = SqlCollection(session, Appeal)
+        self.responses: ports.Collection[CityResponse] = SqlCollection(session, CityResponse)
         self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
         self.ledger: ports.Ledger = repositories.SqlLedger(session)
         self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)

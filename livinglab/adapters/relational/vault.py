@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sqlalchemy import Column, MetaData, Table, Text, delete, select
+from sqlalchemy import Column, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from livinglab.adapters.relational.engine import (
@@ -25,6 +25,13 @@ _contact = Table(
     Column("phone", Text),
     Column("name", Text),
 )
+_note = Table(
+    "note",
+    _metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+)
 
 
 class SqlVault:
@@ -35,7 +42,7 @@ class SqlVault:
     """
 
     def __init__(self, url: str) -> None:
-        """Open the database, creating its one table if needed.
+        """Open the database, creating its tables if needed.
 
         Raises:
             SettingsError: The URL names no database that is supported.
@@ -52,8 +59,8 @@ class SqlVault:
     def put(self, contact: Contact) -> None:
         """Keep or replace a Contact: see `ports.Vault`."""
         facts = {"email": contact.email, "phone": contact.phone, "name": contact.name}
-        insert = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
-        new = insert(_contact).values(pseudonym=contact.pseudonym, **facts)
+        upsert = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
+        new = upsert(_contact).values(pseudonym=contact.pseudonym, **facts)
         kept = new.on_conflict_do_update(index_elements=["pseudonym"], set_=facts)
         with connections(PART), writing(self._engine).begin() as connection:
             connection.execute(kept)
@@ -67,9 +74,23 @@ class SqlVault:
 
     def erase(self, pseudonym: str) -> bool:
         """Forget a Contact: see `ports.Vault`."""
-        gone = delete(_contact).where(_contact.c.pseudonym == pseudonym)
         with connections(PART), writing(self._engine).begin() as connection:
-            return connection.execute(gone).rowcount > 0
+            gone = [
+                connection.execute(delete(one).where(one.c.pseudonym == pseudonym)).rowcount
+                for one in (_contact, _note)
+            ]
+        return any(gone)
+
+    def note(self, pseudonym: str, name: str, text: str) -> None:
+        """Keep a note: see `ports.Vault`."""
+        with connections(PART), writing(self._engine).begin() as connection:
+            connection.execute(insert(_note), {"pseudonym": pseudonym, "name": name, "text": text})
+
+    def noted(self, pseudonym: str, name: str) -> str | None:
+        """Return a note: see `ports.Vault`."""
+        asked = select(_note.c.text).where(_note.c.pseudonym == pseudonym, _note.c.name == name)
+        with connections(PART), self._engine.connect() as connection:
+            return connection.execute(asked).scalar_one_or_none()
 
     def ping(self) -> str:
         """Return name and version of what answers: see `ports.Vault`."""

@@ -1,0 +1,132 @@
+"""What every Collection promises: rows of one kind, asked for by the values of their fields."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from livinglab.domain.answers import CityResponse
+from livinglab.domain.contributors import Contributor
+from livinglab.domain.incidents import EndReason, Incident
+from livinglab.domain.moderation import Deed, ModerationAction
+from livinglab.domain.places import Place
+from livinglab.domain.voices import Stance, Support
+from livinglab.errors import ConflictError
+from livinglab.ports import CivicStore
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def support(who: str, subject: str = "initiative:a", stance: Stance = Stance.FOR) -> Support:
+    return Support(contributor=who, subject=subject, stance=stance, at=NOW)
+
+
+@pytest.fixture
+def people(store: CivicStore) -> CivicStore:
+    """Three Contributors and a Place."""
+    with store.work() as work:
+        for name in "abc":
+            work.contributors.add(Contributor(pseudonym=name, created_at=NOW))
+        work.places.add(Place(key="square", name="Square", lon=6.0, lat=45.0))
+    return store
+
+
+def test_rows_are_found_by_their_fields(people):
+    """By one value, by any of several, in order, and from where a page ended."""
+    with people.work() as work:
+        work.supports.add([support("a"), support("b", stance=Stance.AGAINST)])
+        work.supports.add([support("c", "initiative:b")])
+
+    with people.work(write=False) as work:
+        assert ["a", "b"] == [
+            one.contributor for one in work.supports.where(subject="initiative:a")
+        ]
+        of_two = work.supports.where(subject={"initiative:a", "initiative:b"}, stance=Stance.FOR)
+        assert ["a", "c"] == [one.contributor for one in of_two]
+        last = work.supports.where(newest_first=True, limit=2)
+        assert ["c", "b"] == [one.contributor for one in last]
+        more = work.supports.where(newest_first=True, after=last[-1].number, limit=2)
+        assert ["a"] == [one.contributor for one in more]
+        assert ["b", "c"] == [one.contributor for one in work.supports.where(after=more[0].number)]
+        assert 2 == work.supports.count(subject="initiative:a", revoked_at=None)
+        assert "b" == work.supports.one(subject="initiative:a").contributor
+        assert None is work.supports.one(subject="initiative:z")
+        assert [] == work.supports.where(subject=set())
+
+
+def test_a_change_is_seen_at_once_and_kept(people):
+    """What is changed counts in the same unit of work, and after it."""
+    with people.work() as work:
+        work.supports.add([support("a")])
+        work.supports.one(contributor="a").revoked_at = NOW
+        assert 0 == work.supports.count(revoked_at=None)
+
+    with people.work(write=False) as work:
+        assert NOW == work.supports.one(contributor="a").revoked_at
+
+
+def test_one_voice_each(people):
+    """The database itself refuses a second one, and a voice of nobody."""
+    with people.work() as work:
+        work.supports.add([support("a")])
+
+    for wrong in (support("a", stance=Stance.AGAINST), support("nobody")):
+        with pytest.raises(ConflictError), people.work() as work:
+            work.supports.add([wrong])
+
+    with people.work(write=False) as work:
+        assert [Stance.FOR] == [one.stance for one in work.supports.where()]
+
+
+def test_rows_can_be_forgotten_but_history_cannot(people):
+    """A voice goes with its Contributor; what a moderator did and what was answered stays."""
+    action = ModerationAction(
+        subject="observation:x", deed=Deed.REMOVE, before=None, reason="spam", actor="m", at=NOW
+    )
+    answer = CityResponse(
+        key="bridge",
+        version=1,
+        subject="initiative:a",
+        you_said="Mend it.",
+        we_did="Mended.",
+        why_not="",
+        evidence=["https://example.org/photo"],
+        department="Roads",
+        by="key",
+        published_at=NOW,
+    )
+    with people.work() as work:
+        work.supports.add([support("a")])
+        work.actions.add([action])
+        work.responses.add([answer])
+    with people.work() as work:
+        work.supports.remove(work.supports.where(contributor="a"))
+
+    with people.work(write=False) as work:
+        assert 0 == work.supports.count()
+    with pytest.raises(ConflictError), people.work() as work:
+        work.actions.remove(work.actions.where())
+    with pytest.raises(ConflictError), people.work() as work:
+        work.responses.one(key="bridge").we_did = "Nothing."
+    with people.work(write=False) as work:
+        assert ("spam", Deed.REMOVE) == (work.actions.one().reason, work.actions.one().deed)
+        kept = work.responses.one(key="bridge")
+        assert ("Mended.", ["https://example.org/photo"]) == (kept.we_did, kept.evidence)
+
+
+def test_an_end_has_its_reason(people):
+    """An Incident that ended without anybody knowing how is refused by the database, too."""
+    made = Incident(id=uuid4(), category="road", place="square", first_at=NOW, last_at=NOW)
+    with people.work() as work:
+        work.incidents.add([made])
+    with people.work() as work:
+        found = work.incidents.one(id=made.id)
+        found.ended_at, found.end_reason = NOW, EndReason.INSPECTION
+
+    with people.work(write=False) as work:
+        found = work.incidents.one(id=made.id)
+        assert (NOW, EndReason.INSPECTION) == (found.ended_at, found.end_reason)
+    with pytest.raises(ValueError, match="an end has a reason"):
+        Incident(
+            id=uuid4(), category="road", place="square", first_at=NOW, last_at=NOW, ended_at=NOW
+        )
