@@ -17,6 +17,7 @@ from api.pages import rendering
 from api.routes import (
     admin,
     air,
+    contributors,
     health,
     home,
     imports,
@@ -84,6 +85,7 @@ def create_app(
         observations,
         incidents,
         voices,
+        contributors,
         initiatives,
         moderation,
         admin,

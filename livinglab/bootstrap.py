@@ -85,7 +85,7 @@ def open_lab(
         opening.callback(readings.close)
         civic = _civic(settings)
         opening.callback(civic.close)
-        vault = _vault(settings)
+        vault = open_vault(settings)
         opening.callback(vault.close)
         _adopt(city, civic)
         return Lab(
@@ -192,7 +192,12 @@ def _civic(settings: Settings) -> CivicStore:
     return SqlCivicStore.open(f"sqlite:///{_civic_file(settings)}", migrate=True)
 
 
-def _vault(settings: Settings) -> Vault:
+def open_vault(settings: Settings) -> Vault:
+    """Open the Vault alone.
+
+    Raises:
+        StoreUnavailableError: It does not answer.
+    """
     if settings.vault == "memory:":
         from livinglab.adapters.relational.memory import MemoryVault  # noqa: PLC0415 - slow
 
@@ -357,7 +362,7 @@ def upgrade(settings: Settings) -> None:
     if not settings.civic:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     SqlCivicStore.open(settings.civic or f"sqlite:///{_civic_file(settings)}", migrate=True).close()
-    _vault(settings).close()
+    open_vault(settings).close()
 
 
 def _civic_file(settings: Settings) -> Path:

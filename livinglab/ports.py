@@ -10,7 +10,7 @@ from uuid import UUID
 
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
-from livinglab.domain.contributors import Contact, Contributor
+from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
 from livinglab.domain.geometry import Box
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
@@ -232,6 +232,10 @@ class Contributors(Protocol):
 
     def add(self, contributor: Contributor) -> None:
         """Keep a new one."""
+        ...
+
+    def remove(self, contributor: Contributor) -> None:
+        """Forget one that nothing refers to any more."""
         ...
 
 
@@ -594,6 +598,9 @@ class UnitOfWork(Protocol):
     things: Things
     contributors: Contributors
     observations: Observations
+    consents: Collection[Consent]
+    donations: Collection[Donation]
+    erasures: Collection[Erasure]
     incidents: Collection[Incident]
     incident_links: Collection[IncidentLink]
     confirmations: Collection[Confirmation]
@@ -624,6 +631,14 @@ class CivicStore(Protocol):
 
         Raises:
             StoreUnavailableError: The database cannot be reached or written.
+        """
+        ...
+
+    def scrub(self) -> None:
+        """Take what was deleted off the disk, as far as the database can.
+
+        SQLite's files hold none of it afterwards. PostgreSQL frees its pages; its write-ahead log
+        and archives keep it for as long as they are kept.
         """
         ...
 

@@ -316,6 +316,19 @@ def agree(  # noqa: PLR0913, PLR0917 - Typer makes each argument an option
     raise typer.Exit(agreeing.run_agree(question, as_json=json))
 
 
+@app.command()
+def erase(
+    contributor: Annotated[
+        str, typer.Argument(help="Pseudonym, or the id of something that was posted.")
+    ],
+    data: Data = None,
+) -> None:
+    """Forget somebody: words, exact positions, contact; what was counted stays counted."""
+    from livinglab.cli.people import erase_contributor  # noqa: PLC0415 - keeps --help instant
+
+    erase_contributor(contributor, data)
+
+
 @key_app.command("create")
 def key_create(
     scope: Annotated[list[str], typer.Option(help="read, submit, moderate, plan or admin.")],

@@ -26,6 +26,61 @@ class Contributor:
     number: int | None = None
 
 
+class Purpose(Enum):
+    """What a Contributor may agree to, or not; nothing else needs it."""
+
+    UPDATES = "updates"
+    """Mails about what became of their postings."""
+    STRATA = "strata"
+    """Telling age, language and the like, for sums only."""
+    PHOTO_POSITION = "photo_position"
+    """Reading the position out of a photo."""
+
+
+class Dimension(Enum):
+    """In which respect people differ, where a city wants to know whom it reaches."""
+
+    AGE = "age"
+    SEX = "sex"
+    INCOME = "income_q"
+    LANGUAGE = "language"
+    DISABILITY = "disability"
+    CONNECTIVITY = "connectivity"
+
+
+@dataclass(eq=False, kw_only=True)
+class Consent:
+    """What a Contributor agreed to, in which wording, and since when not any more."""
+
+    contributor: str
+    purpose: Purpose
+    version: str
+    """Of the wording."""
+    given_at: datetime
+    withdrawn_at: datetime | None = None
+    number: int | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class Donation:
+    """What a Contributor tells of themselves, read in sums only."""
+
+    contributor: str
+    dimension: Dimension
+    level: str
+    at: datetime
+    number: int | None = None
+
+
+@dataclass(eq=False, kw_only=True)
+class Erasure:
+    """That somebody was erased, and how much; not who."""
+
+    at: datetime
+    rows: int
+    number: int | None = None
+
+
 @dataclass(eq=False, kw_only=True)
 class Contact:
     """How to reach a Contributor; kept in the Vault alone."""

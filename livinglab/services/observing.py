@@ -210,7 +210,7 @@ def _begin_histories(observation: Observation, work: UnitOfWork, now: datetime) 
             observation=observation.id,
             place=observation.place,
             method=observation.method,
-            distance_m=observation.distance_m,
+            distance_m=round(observation.distance_m, -1),  # several exact ones would tell where
             confidence=observation.confidence,
             by="join",
             at=now,
@@ -227,11 +227,18 @@ def _begin_histories(observation: Observation, work: UnitOfWork, now: datetime) 
     )
 
 
+def contributor_with(token: str | None, work: UnitOfWork) -> Contributor | None:
+    """Return the one behind a token."""
+    if not token:
+        return None
+    return work.contributors.with_token(hashlib.sha256(token.encode()).hexdigest())
+
+
 def contributor_of(token: str | None, work: UnitOfWork, now: datetime) -> Contributor:
     """Return who posts: the one behind the token, or somebody new."""
-    digest = hashlib.sha256(token.encode()).hexdigest() if token else None
-    found = work.contributors.with_token(digest) if digest else None
+    found = contributor_with(token, work)
     if found is None:
+        digest = hashlib.sha256(token.encode()).hexdigest() if token else None
         found = Contributor(
             pseudonym=secrets.token_hex(16), created_at=now, token_sha256=digest, trust=Trust.NEW
         )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import registry
 from livinglab.adapters.relational import tables
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
-from livinglab.domain.contributors import Contributor
+from livinglab.domain.contributors import Consent, Contributor, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
     AgreementFound,
@@ -36,6 +36,9 @@ _TABLES: dict[type, Table] = {
     Datastream: tables.datastream,
     Location: tables.location,
     Contributor: tables.contributor,
+    Consent: tables.consent,
+    Donation: tables.donation,
+    Erasure: tables.erasure,
     Observation: tables.observation,
     PlaceLink: tables.place_link,
     StatusEvent: tables.status_event,

@@ -18,7 +18,7 @@ from livinglab import ports
 from livinglab.adapters.relational.memory_rows import E, Kind, MemoryCollection, Rows, Table, copied
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
-from livinglab.domain.contributors import Contact, Contributor
+from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
 from livinglab.domain.geometry import Box, Point
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
@@ -46,7 +46,9 @@ from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
 
 
-def _by(one: Support | Comment | Feedback | AbuseFlag) -> list[tuple[str, str, str]]:
+def _by(
+    one: Support | Comment | Feedback | AbuseFlag | Consent | Donation,
+) -> list[tuple[str, str, str]]:
     return [("Contributor", "pseudonym", one.contributor)]
 
 
@@ -96,6 +98,9 @@ _PLACE_LINK = Kind(
 _STATUS_EVENT = Kind(
     StatusEvent, refers=lambda one: [("Observation", "id", one.observation)], append_only=True
 )
+_CONSENT = Kind(Consent, refers=_by)
+_DONATION = Kind(Donation, lambda one: [("dimension", (one.contributor, one.dimension))], _by)
+_ERASURE = Kind(Erasure, append_only=True)
 _INCIDENT = Kind(Incident, lambda one: [("id", one.id)], lambda one: [("Place", "key", one.place)])
 _INCIDENT_LINK = Kind(
     IncidentLink,
@@ -170,6 +175,9 @@ _KINDS: tuple[Kind[Any], ...] = (
     _OBSERVATION,
     _PLACE_LINK,
     _STATUS_EVENT,
+    _CONSENT,
+    _DONATION,
+    _ERASURE,
     _INCIDENT,
     _INCIDENT_LINK,
     _CONFIRMATION,
@@ -300,6 +308,9 @@ class _Contributors:
 
     def add(self, contributor: Contributor) -> None:
         self._rows.add([contributor])
+
+    def remove(self, contributor: Contributor) -> None:
+        self._rows.remove(contributor.number or 0)
 
 
 class _Observations:
@@ -677,6 +688,9 @@ class _Work:
         self.observations: ports.Observations = _Observations(
             self._of(_OBSERVATION), self._of(_PLACE_LINK), self._of(_STATUS_EVENT)
         )
+        self.consents: ports.Collection[Consent] = self._collected(_CONSENT)
+        self.donations: ports.Collection[Donation] = self._collected(_DONATION)
+        self.erasures: ports.Collection[Erasure] = self._collected(_ERASURE)
         self.incidents: ports.Collection[Incident] = self._collected(_INCIDENT)
         self.incident_links: ports.Collection[IncidentLink] = self._collected(_INCIDENT_LINK)
         self.confirmations: ports.Collection[Confirmation] = self._collected(_CONFIRMATION)
@@ -774,6 +788,9 @@ class MemoryCivicStore:
             yield
         finally:
             self._writing.release()
+
+    def scrub(self) -> None:
+        """Nothing is on a disk."""
 
     def ping(self) -> str:
         """Return what answers."""

@@ -252,6 +252,11 @@ class SqlContributors:
     def add(self, contributor: Contributor) -> None:
         enter(self._session, [contributor])
 
+    def remove(self, contributor: Contributor) -> None:
+        settle(self._session)
+        self._session.delete(contributor)
+        self._session.flush()
+
 
 class SqlObservations:
     """See `ports.Observations`."""

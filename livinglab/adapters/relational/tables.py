@@ -37,7 +37,8 @@ from sqlalchemy import Enum as EnumText
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.types import JSON
 
-from livinglab.domain.contributors import Trust
+from livinglab.domain.contributors import Dimension as Stratum
+from livinglab.domain.contributors import Purpose, Trust
 from livinglab.domain.geometry import Point, Ring
 from livinglab.domain.incidents import EndReason, Membership, Outcome, Phase
 from livinglab.domain.indicators import Expected, JobState, Transform
@@ -352,6 +353,40 @@ status_event = Table(
     Column("note", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+consent = Table(
+    "consent",
+    metadata,
+    _number(),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, index=True),
+    Column("purpose", _one_of(Purpose, "purpose"), nullable=False),
+    Column("version", Text, nullable=False),
+    Column("given_at", UtcDateTime, nullable=False),
+    Column("withdrawn_at", UtcDateTime),
+    sqlite_autoincrement=True,
+)
+
+donation = Table(
+    "donation",
+    metadata,
+    _number(),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False),
+    Column("dimension", _one_of(Stratum, "dimension"), nullable=False),
+    Column("level", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("contributor", "dimension"),
+    sqlite_autoincrement=True,
+)
+
+erasure = Table(
+    "erasure",
+    metadata,
+    _number(),
+    Column("at", UtcDateTime, nullable=False),
+    Column("rows", Integer, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
 
 incident = Table(
     "incident",

@@ -21,12 +21,15 @@ from livinglab.adapters.relational.engine import (
 from livinglab.adapters.relational.mapping import start_mappers
 from livinglab.adapters.relational.migrations import require_newest, upgrade
 from livinglab.domain.answers import CityResponse
+from livinglab.domain.contributors import Consent, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError
 
 PART = "civic data"
+PRAGMAS = ("journal_mode=WAL", "secure_delete=ON")
+"""Of SQLite: readers wait for nobody, and what is deleted is overwritten."""
 PATIENCE_S = 20.0
 """How long a writer waits for another one. [s]"""
 
@@ -40,6 +43,9 @@ class _Work:
         self.things: ports.Things = repositories.SqlThings(session)
         self.contributors: ports.Contributors = repositories.SqlContributors(session)
         self.observations: ports.Observations = repositories.SqlObservations(session)
+        self.consents: ports.Collection[Consent] = SqlCollection(session, Consent)
+        self.donations: ports.Collection[Donation] = SqlCollection(session, Donation)
+        self.erasures: ports.Collection[Erasure] = SqlCollection(session, Erasure)
         self.incidents: ports.Collection[Incident] = SqlCollection(session, Incident)
         self.incident_links: ports.Collection[IncidentLink] = SqlCollection(session, IncidentLink)
         self.confirmations: ports.Collection[Confirmation] = SqlCollection(session, Confirmation)
@@ -83,7 +89,7 @@ class SqlCivicStore:
         """
         start_mappers()
         where = database_url(url, "LIVINGLAB_CIVIC")
-        engine = open_engine(where, PART, patience_s=PATIENCE_S, pragmas=("journal_mode=WAL",))
+        engine = open_engine(where, PART, patience_s=PATIENCE_S, pragmas=PRAGMAS)
         try:
             if migrate:
                 upgrade(engine, PART)
@@ -108,12 +114,20 @@ class SqlCivicStore:
                     repositories.undo(session)
         except IntegrityError as error:
             repositories.undo(session)
-            raise ConflictError(_named(error)) from error
+            raise ConflictError(said(error)) from error
         except BaseException:
             repositories.undo(session)
             raise
         finally:
             session.close()
+
+    def scrub(self) -> None:
+        """Take what was deleted off the disk: see `ports.CivicStore`."""
+        postgres = self._engine.name == "postgresql"
+        statement = "VACUUM" if postgres else "PRAGMA wal_checkpoint(TRUNCATE)"
+        with connections(PART), self._engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            alone.exec_driver_sql(statement)
 
     def ping(self) -> str:
         """Return name and version of what answers: see `ports.CivicStore`."""
@@ -122,12 +136,3 @@ class SqlCivicStore:
     def close(self) -> None:
         """Let go of every connection."""
         self._engine.dispose()
-
-
-def _named(error: IntegrityError) -> str:
-    """Say which promise was broken, and with which key."""
-    values = error.params
-    shown = values if isinstance(values, (tuple, dict)) else ()
-    keys = shown.values() if isinstance(shown, dict) else shown
-    told = ", ".join(str(one) for one in keys if isinstance(one, str))[:200]
-    return f"{said(error)}: {told}"
