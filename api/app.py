@@ -1,5 +1,6 @@
 """The app: routes, errors, limits and headers put together for one lab."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.dependencies import Answers, Limits
 from api.evaluations import Evaluations
+from api.open311.facade import Facade
+from api.open311.routes import SANDBOX_MOST, create_open311
 from api.pages import rendering
 from api.routes import (
     admin,
@@ -30,7 +33,8 @@ from api.routes import (
     voices,
 )
 from livinglab import __version__
-from livinglab.bootstrap import Lab, open_receiver
+from livinglab.bootstrap import Lab, open_receiver, open_sandbox
+from livinglab.domain.access import ApiKey
 from livinglab.errors import TooLargeError
 from livinglab.services.watching import Pulse
 
@@ -108,11 +112,26 @@ def create_app(
             answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return answer
 
+    keys = _keys_of(lab)
+    sandbox = Facade(open_sandbox(lab), keys, most=SANDBOX_MOST)
+    app.mount("/open311/test", create_open311(sandbox))
+    app.mount("/open311", create_open311(Facade(lab, keys)))
+
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
         return rendering.page(request, "docs.html", api=app.openapi())
 
     return app
+
+
+def _keys_of(lab: Lab) -> Callable[[str], ApiKey | None]:
+    """Look secrets up among the keys of a lab."""
+
+    def find(secret: str) -> ApiKey | None:
+        with lab.work(write=False) as work:
+            return work.keys.with_secret(hashlib.sha256(secret.encode()).hexdigest())
+
+    return find
 
 
 class _Gate:

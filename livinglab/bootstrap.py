@@ -14,7 +14,7 @@ from livinglab.adapters.clocks import SettableClock, SystemClock
 from livinglab.config import CityFile, Settings, empty_city, read_city
 from livinglab.domain.answers import Responsibility
 from livinglab.domain.observations import Category
-from livinglab.domain.places import City, zone_of
+from livinglab.domain.places import City, PlaceOrigin, zone_of
 from livinglab.errors import LabBusyError, SettingsError, StoreUnavailableError
 from livinglab.ports import Broker, CivicStore, Clock, Publisher, ReadingStore, UnitOfWork, Vault
 from livinglab.services.importing import Importer, import_route, keep_table, kept_routes
@@ -260,6 +260,23 @@ def open_rehearsal(settings: Settings, folder: Path) -> Lab:
     """Open an empty lab with the same rules in a folder of its own, to try something out."""
     apart = {"data": folder, "readings": "", "civic": "memory:", "vault": "memory:"}
     return open_lab(settings.model_copy(update=apart))
+
+
+def open_sandbox(lab: Lab) -> Lab:
+    """Return a lab of the same city in memory, whose postings reach nobody and go with it."""
+    apart = {"readings": "memory:", "civic": "memory:", "vault": "memory:", "city": None}
+    with lab.work(write=False) as work:
+        plan = CityFile(
+            city=lab.city,
+            zones=tuple(replace(one) for one in work.zones.all()),
+            places=tuple(
+                replace(one) for one in work.places.all() if one.origin is PlaceOrigin.CITY
+            ),
+            categories=lab.categories,
+            routes=lab.routes,
+            responsibilities=lab.responsibilities,
+        )
+    return open_lab(lab.settings.model_copy(update=apart), city=plan, clock=lab.clock)
 
 
 def write_parquet(source: Path, target: Path, columns: Mapping[str, str]) -> None:

@@ -23,7 +23,13 @@ from livinglab.domain.indicators import (
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
-from livinglab.domain.observations import Observation, PlaceLink, Status, StatusEvent
+from livinglab.domain.observations import (
+    Observation,
+    PlaceLink,
+    Status,
+    StatusEvent,
+    Visibility,
+)
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import (
@@ -251,6 +257,13 @@ class ObservationFilter:
     box: Box | None = None
     """By the public point."""
     except_categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] | None = None
+    """Any of these."""
+    visibilities: tuple[Visibility, ...] | None = None
+    """Any of these."""
+    occurred: Interval | None = None
+    updated: Interval | None = None
+    """By the last change, or the receipt where nothing changed."""
 
 
 class Collection(Protocol[E]):
@@ -270,11 +283,13 @@ class Collection(Protocol[E]):
         after: int | None = None,
         limit: int | None = None,
         newest_first: bool = False,
+        within: tuple[str, Interval] | None = None,
         **fields: Any,
     ) -> list[E]:
         """List by number those whose fields have these values.
 
         Args:
+            within: A field that holds an instant, and the Interval in which it must lie.
             after: Number that the page before ended with.
             limit: How many at the most.
             newest_first: From the last number down.
@@ -315,7 +330,12 @@ class Observations(Protocol):
         ...
 
     def page(
-        self, which: ObservationFilter, *, after: int | None = None, limit: int = 100
+        self,
+        which: ObservationFilter,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        skip: int = 0,
     ) -> list[Observation]:
         """List newest first, by number; *after* is the last number of the page before."""
         ...
@@ -358,6 +378,10 @@ class Observations(Protocol):
 
     def events(self, observation: UUID) -> list[StatusEvent]:
         """List the states, oldest first."""
+        ...
+
+    def events_within(self, interval: Interval, *, limit: int) -> list[StatusEvent]:
+        """List the states that began in an Interval, oldest first."""
         ...
 
 

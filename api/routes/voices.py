@@ -340,7 +340,7 @@ def list_responses(
     after: Annotated[int | None, Query(ge=0)] = None,
 ) -> dict[str, Any]:
     """List what the city answered, newest first; of each answer the last version."""
-    asked = {"subject": subject} if subject is not None else {}
+    asked: dict[str, Any] = {"subject": subject} if subject is not None else {}
     page = work.responses.where(newest_first=True, after=after, limit=limit, **asked)
     more = next_url(request, str(page[-1].number)) if len(page) == limit else None
     last = [one for one in page if work.responses.one(key=one.key) is one]

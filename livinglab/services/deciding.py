@@ -90,14 +90,13 @@ def show(
     observation: Observation,
     visibility: Visibility,
     *,
-    note: str,
     by: str,
     work: UnitOfWork,
     now: datetime,
 ) -> None:
-    """Change who may read it."""
+    """Change who may read it; why is said in the moderators' own history, not in the public one."""
     observation.visibility = visibility
-    keep_state(observation, by=by, note=note, work=work, now=now)
+    keep_state(observation, by=by, note="", work=work, now=now)
 
 
 def keep_state(

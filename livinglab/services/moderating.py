@@ -54,7 +54,7 @@ def release(
     """
     found = _not_removed(observation, work)
     if found.visibility is not Visibility.PUBLIC:
-        show(found, Visibility.PUBLIC, note=note, by=by, work=work, now=now)
+        show(found, Visibility.PUBLIC, by=by, work=work, now=now)
         _write(f"observation:{found.id}", Deed.RELEASE, note, by, work, now)
         _settle(f"observation:{found.id}", work, now)
         known(found.contributor, work)
@@ -82,7 +82,7 @@ def remove(
     if found.visibility is Visibility.REMOVED:
         return found
     _keep_before(found, Deed.REMOVE, reason, by, work, vault, now)
-    show(found, Visibility.REMOVED, note=reason, by=by, work=work, now=now)
+    show(found, Visibility.REMOVED, by=by, work=work, now=now)
     _settle(f"observation:{found.id}", work, now)
     return found
 
@@ -110,7 +110,7 @@ def redact(
         raise InvalidError("text", "is what it says already")
     _keep_before(found, Deed.REDACT, reason, by, work, vault, now)
     found.text = text
-    keep_state(found, by=by, note=reason, work=work, now=now)
+    keep_state(found, by=by, note="", work=work, now=now)
     return found
 
 
@@ -213,8 +213,7 @@ def _hide(subject: str, work: UnitOfWork, now: datetime) -> None:
     if kind == "observation":
         found = observation_of(UUID(key), work)
         if found.visibility is Visibility.PUBLIC:
-            note = "hidden until a moderator has looked"
-            show(found, Visibility.QUARANTINED, note=note, by=BY_FLAGS, work=work, now=now)
+            show(found, Visibility.QUARANTINED, by=BY_FLAGS, work=work, now=now)
     elif (comment := work.comments.one(id=UUID(key))) is not None:
         comment.visibility = Visibility.QUARANTINED
 
@@ -315,12 +314,12 @@ def decide_appeal(
     subject = f"observation:{found.observation}"
     _write(subject, Deed.DECIDE_APPEAL, answer, by, work, now)
     if granted:
-        _put_back(observation_of(found.observation, work), by, answer, work, vault, now)
+        _put_back(observation_of(found.observation, work), by, work, vault, now)
     return found
 
 
 def _put_back(
-    observation: Observation, by: str, note: str, work: UnitOfWork, vault: Vault, now: datetime
+    observation: Observation, by: str, work: UnitOfWork, vault: Vault, now: datetime
 ) -> None:
     done = work.actions.where(subject=f"observation:{observation.id}", newest_first=True)
     last = next((one for one in done if one.before is not None), None)
@@ -345,7 +344,7 @@ def _put_back(
                 at=now,
             )
         )
-    show(observation, Visibility.PUBLIC, note=note, by=by, work=work, now=now)
+    show(observation, Visibility.PUBLIC, by=by, work=work, now=now)
 
 
 def _not_removed(observation: UUID, work: UnitOfWork) -> Observation:

@@ -1,6 +1,6 @@
 """What every Collection promises: rows of one kind, asked for by the values of their fields."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -10,6 +10,7 @@ from livinglab.domain.contributors import Contributor
 from livinglab.domain.incidents import EndReason, Incident
 from livinglab.domain.moderation import Deed, ModerationAction
 from livinglab.domain.places import Place
+from livinglab.domain.readings import Interval
 from livinglab.domain.voices import Stance, Support
 from livinglab.errors import ConflictError
 from livinglab.ports import CivicStore
@@ -52,6 +53,22 @@ def test_rows_are_found_by_their_fields(people):
         assert "b" == work.supports.one(subject="initiative:a").contributor
         assert None is work.supports.one(subject="initiative:z")
         assert [] == work.supports.where(subject=set())
+
+
+def test_rows_of_an_interval(people):
+    """From its start on, and before its end."""
+    with people.work() as work:
+        for n, name in enumerate("abc"):
+            one = support(name)
+            one.at = NOW + timedelta(hours=n)
+            work.supports.add([one])
+
+    with people.work(write=False) as work:
+        hour = Interval(NOW, NOW + timedelta(hours=2))
+        assert ["a", "b"] == [one.contributor for one in work.supports.where(within=("at", hour))]
+        assert ["b"] == [
+            one.contributor for one in work.supports.where(within=("at", hour), contributor="b")
+        ]
 
 
 def test_a_change_is_seen_at_once_and_kept(people):

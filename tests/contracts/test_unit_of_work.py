@@ -9,6 +9,7 @@ import pytest
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import Box, Point
+from livinglab.domain.incidents import Phase
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -793,6 +794,61 @@ def an_effect(**document: object) -> Effect:
         created_at=NOW,
         document=document,
     )
+
+
+def test_observations_are_found_by_what_they_are(store):
+    """By theme, by who may read them, by when it was and when it changed last; and page by page."""
+    prepare(store)
+    late = NOW + timedelta(days=1)
+    with store.work() as work:
+        for facts in (
+            {"text": "old"},
+            {"text": "mended", "updated_at": late},
+            {"text": "late", "occurred_at": late, "received_at": late, "category": "noise"},
+            {"text": "waits", "visibility": Visibility.QUARANTINED},
+        ):
+            work.observations.add(an_observation(**facts))
+
+    def found(**asked):
+        page = {name: asked.pop(name) for name in ("limit", "skip") if name in asked}
+        with store.work(write=False) as work:
+            return [one.text for one in work.observations.page(ObservationFilter(**asked), **page)]
+
+    day = Interval(late, late + timedelta(days=1))
+    assert ["waits", "mended", "old"] == found(categories=("air", "street"))
+    assert [] == found(categories=())
+    assert ["late", "mended", "old"] == found(visibilities=(Visibility.PUBLIC,))
+    assert ["late"] == found(occurred=day)
+    assert ["late", "mended"] == found(updated=day)
+    assert ["late", "mended"] == found(skip=1, limit=2)
+
+
+def test_states_of_an_interval_are_found(store):
+    """Whoever asks again asks from where they stopped."""
+    prepare(store)
+    one = an_observation()
+    with store.work() as work:
+        work.observations.add(one)
+        for hour in range(3):
+            work.observations.note(
+                StatusEvent(
+                    observation=one.id,
+                    at=NOW + timedelta(hours=hour),
+                    actor="m",
+                    visibility=Visibility.PUBLIC,
+                    status=Status.OPEN,
+                    phase=Phase.PLANNED,
+                    note=str(hour),
+                )
+            )
+
+    with store.work(write=False) as work:
+        interval = Interval(NOW + timedelta(hours=1), NOW + timedelta(hours=3))
+        events = work.observations.events_within(interval, limit=10)
+        assert [("1", Phase.PLANNED), ("2", Phase.PLANNED)] == [
+            (one.note, one.phase) for one in events
+        ]
+        assert 1 == len(work.observations.events_within(interval, limit=1))
 
 
 def test_an_initiative_keeps_every_version_of_its_design(store):

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from livinglab.adapters.relational.mapping import TABLES
 from livinglab.adapters.relational.memory_rows import several
 from livinglab.adapters.relational.repositories import Numbered, enter, settle
+from livinglab.domain.readings import Interval
 
 E = TypeVar("E", bound=Numbered)
 
@@ -32,12 +33,16 @@ class SqlCollection(Generic[E]):
         after: int | None = None,
         limit: int | None = None,
         newest_first: bool = False,
+        within: tuple[str, Interval] | None = None,
         **fields: Any,
     ) -> list[E]:
         """List those whose fields have these values."""
         number = self._rows.number
         asked = select(self._kind).where(*self._conditions(fields))
         asked = asked.order_by(number.desc() if newest_first else number).limit(limit)
+        if within is not None:
+            name, interval = within
+            asked = asked.where(self._rows[name] >= interval.start, self._rows[name] < interval.end)
         if after is not None:
             asked = asked.where(number < after if newest_first else number > after)
         return list(self._session.scalars(asked))

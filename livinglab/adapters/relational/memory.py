@@ -334,14 +334,19 @@ class _Observations:
         self._observations.add([observation])
 
     def page(
-        self, which: ports.ObservationFilter, *, after: int | None = None, limit: int = 100
+        self,
+        which: ports.ObservationFilter,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        skip: int = 0,
     ) -> list[Observation]:
         found = [
             number
             for number, one in self._observations.peek()
             if (after is None or number < after) and _fits(one, which)
         ]
-        return self._numbered(found[::-1][:limit])
+        return self._numbered(found[::-1][skip : skip + limit])
 
     def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
         found = [
@@ -390,6 +395,9 @@ class _Observations:
     def events(self, observation: UUID) -> list[StatusEvent]:
         return self._events.where(lambda one: one.observation == observation)
 
+    def events_within(self, interval: Interval, *, limit: int) -> list[StatusEvent]:
+        return self._events.where(lambda one: one.at in interval)[:limit]
+
 
 def _fits(one: Observation, which: ports.ObservationFilter) -> bool:
     return (
@@ -399,6 +407,10 @@ def _fits(one: Observation, which: ports.ObservationFilter) -> bool:
         and (which.since is None or one.received_at >= which.since)
         and (which.box is None or _inside(one.public_point, which.box))
         and one.category not in which.except_categories
+        and (which.categories is None or one.category in which.categories)
+        and (which.visibilities is None or one.visibility in which.visibilities)
+        and (which.occurred is None or one.occurred_at in which.occurred)
+        and (which.updated is None or (one.updated_at or one.received_at) in which.updated)
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from livinglab.domain.readings import Interval
 from livinglab.errors import ConflictError
 
 
@@ -229,10 +230,15 @@ class MemoryCollection(Generic[E]):
         after: int | None = None,
         limit: int | None = None,
         newest_first: bool = False,
+        within: tuple[str, Interval] | None = None,
         **fields: Any,
     ) -> list[E]:
         """List those whose fields have these values."""
-        found = [number for number, one in self._rows.peek() if _fits(one, fields)]
+        found = [
+            number
+            for number, one in self._rows.peek()
+            if _fits(one, fields) and (within is None or getattr(one, within[0]) in within[1])
+        ]
         if newest_first:
             found.reverse()
         if after is not None:

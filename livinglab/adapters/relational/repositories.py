@@ -1,7 +1,7 @@
 """Repositories: the questions of the ports, asked of one database session."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime
 from operator import attrgetter
@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     FromClause,
     Table,
     UniqueConstraint,
@@ -280,27 +281,17 @@ class SqlObservations:
         enter(self._session, [observation])
 
     def page(
-        self, which: ObservationFilter, *, after: int | None = None, limit: int = 100
+        self,
+        which: ObservationFilter,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        skip: int = 0,
     ) -> list[Observation]:
-        rows = self._rows
-        asked = select(Observation).order_by(rows.number.desc()).limit(limit)
+        asked = select(Observation).where(*_conditions(which))
         if after is not None:
-            asked = asked.where(rows.number < after)
-        if which.place is not None:
-            asked = asked.where(rows.place == which.place)
-        if which.category is not None:
-            asked = asked.where(rows.category == which.category)
-        if which.status is not None:
-            asked = asked.where(rows.status == which.status)
-        if which.since is not None:
-            asked = asked.where(rows.received_at >= which.since)
-        if which.box is not None:
-            asked = asked.where(
-                rows.public_lon.between(which.box.west, which.box.east),
-                rows.public_lat.between(which.box.south, which.box.north),
-            )
-        if which.except_categories:
-            asked = asked.where(rows.category.not_in(which.except_categories))
+            asked = asked.where(self._rows.number < after)
+        asked = asked.order_by(self._rows.number.desc()).limit(limit).offset(skip)
         return list(self._session.scalars(asked))
 
     def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
@@ -360,6 +351,40 @@ class SqlObservations:
         rows = tables.status_event.c
         asked = select(StatusEvent).where(rows.observation == observation).order_by(rows.number)
         return list(self._session.scalars(asked))
+
+    def events_within(self, interval: Interval, *, limit: int) -> list[StatusEvent]:
+        rows = tables.status_event.c
+        asked = select(StatusEvent).where(rows.at >= interval.start, rows.at < interval.end)
+        return list(self._session.scalars(asked.order_by(rows.number).limit(limit)))
+
+
+def _conditions(which: ObservationFilter) -> Iterator[ColumnElement[bool]]:
+    rows = tables.observation.c
+    last = func.coalesce(rows.updated_at, rows.received_at)
+    for column, value in (
+        (rows.place, which.place),
+        (rows.category, which.category),
+        (rows.status, which.status),
+    ):
+        if value is not None:
+            yield column == value
+    for column, values in (
+        (rows.category, which.categories),
+        (rows.visibility, which.visibilities),
+    ):
+        if values is not None:
+            yield column.in_(values)
+    for moment, interval in ((rows.occurred_at, which.occurred), (last, which.updated)):
+        if interval is not None:
+            yield moment >= interval.start
+            yield moment < interval.end
+    if which.since is not None:
+        yield rows.received_at >= which.since
+    if which.box is not None:
+        yield rows.public_lon.between(which.box.west, which.box.east)
+        yield rows.public_lat.between(which.box.south, which.box.north)
+    if which.except_categories:
+        yield rows.category.not_in(which.except_categories)
 
 
 class SqlQuarantine:
