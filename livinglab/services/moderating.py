@@ -25,10 +25,10 @@ from livinglab.domain.voices import Comment
 from livinglab.errors import ConflictError, InvalidError, NotFoundError
 from livinglab.ports import UnitOfWork, Vault
 from livinglab.services.deciding import keep_state, show
+from livinglab.services.grounding import ZONE
 
 BY_FLAGS = "flags"
 """Who hid what trusted Contributors objected to."""
-_ZONE = "zone:"
 
 
 def observation_of(observation: UUID, work: UnitOfWork) -> Observation:
@@ -137,7 +137,7 @@ def relink(
         raise InvalidError("place", f"there is no Place {place!r}")
     if found.place == place:
         return found
-    if _ZONE in {found.place[: len(_ZONE)], place[: len(_ZONE)]}:
+    if ZONE in {found.place[: len(ZONE)], place[: len(ZONE)]}:
         raise InvalidError("place", "a theme that is placed by Zone stays there")
     _keep_before(found, Deed.RELINK, reason, by, work, vault, now)
     found.place, found.method = place, JoinMethod.CHOSEN

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from livinglab.domain.contributors import Contributor, Trust
-from livinglab.domain.geometry import Point, distance_m
+from livinglab.domain.geometry import Point
 from livinglab.domain.observations import (
     Category,
     Channel,
@@ -21,26 +21,15 @@ from livinglab.domain.observations import (
     StatusEvent,
     Visibility,
 )
-from livinglab.domain.places import (
-    Join,
-    JoinMethod,
-    Place,
-    PlaceIndex,
-    PlaceOrigin,
-    Zone,
-    zone_of,
-)
-from livinglab.domain.privacy import Precision, PrivacyRule, public_point
+from livinglab.domain.privacy import Precision, public_point
 from livinglab.errors import ClientKeyReusedError, InvalidError
 from livinglab.ports import UnitOfWork
 from livinglab.services import linking
 from livinglab.services.asking import answered
-from livinglab.services.joining import public_places
+from livinglab.services.grounding import Ground
 
 SKEW_TOLERANCE = timedelta(minutes=2)
 """A device clock that is off by more is corrected."""
-LEAST_CONFIDENCE = 0.35
-"""Below this a posting gets a Place of its own instead of a doubtful one."""
 _CONTACT = re.compile(
     r"https?://|www\.|\b[\w.+-]+@[\w-]+\.\w+|\+?\d[\d\s()./-]{7,}\d"
     r"|\b[A-Z]{1,3}[- ]?\d{2,4}[- ]?[A-Z]{1,3}\b"
@@ -48,8 +37,6 @@ _CONTACT = re.compile(
 """Links, mail addresses, telephone numbers and number plates."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 """Control characters, which PostgreSQL refuses in part, and those that turn the text around."""
-_ZONE = "zone:"
-"""Before the key of a Zone: the Place that stands for all of it."""
 
 _FIRST = frozenset(
     {
@@ -144,9 +131,8 @@ def observe(
         ClientKeyReusedError: The key was used for another posting.
         InvalidError: Something is not as it must be, with its path.
     """
-    digest = draft.digest()
     if earlier := work.observations.posted_as(draft.source, str(draft.client_key)):
-        if earlier.body_sha256 != digest:
+        if earlier.body_sha256 != draft.digest():
             raise ClientKeyReusedError(str(draft.client_key))
         return earlier, False
     category = categories.get(draft.category)
@@ -154,18 +140,55 @@ def observe(
         raise InvalidError("category", f"must be one of {', '.join(sorted(categories))}")
     if draft.initiative is not None and work.initiatives.get(draft.initiative) is None:
         raise InvalidError("initiative", f"there is no Initiative {draft.initiative!r}")
-    answers = answered(category, draft.attributes)
     contributor = contributor_of(token, work, now)
+    posting = compose(draft, category, contributor, Ground(work), now=now)
+    observation = posting.observation
+    shown = observation.public_point
+    if shown is not None and contributor.token_sha256 is not None:
+        kept = _kept_point(observation, category, work) or shown
+        observation.public_lon, observation.public_lat = kept
+    work.observations.add(observation)
+    work.observations.link(posting.link)
+    work.observations.note(posting.event)
+    if draft.incident is None:
+        linking.begin(observation, work, now)
+    else:
+        linking.join(
+            observation, draft.incident, by="contributor", confidence=1.0, work=work, now=now
+        )
+    return observation, True
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """An Observation with the first lines of its histories, not kept yet."""
+
+    observation: Observation
+    link: PlaceLink
+    event: StatusEvent
+
+
+def compose(
+    draft: Draft, category: Category, contributor: Contributor, ground: Ground, *, now: datetime
+) -> Posting:
+    """Make an Observation of what was posted; nothing is kept but a Place that it needs.
+
+    Raises:
+        InvalidError: Something is not as it must be, with its path.
+    """
+    answers = answered(category, draft.attributes)
     clocks = _clocks(draft, now)
     text = without_controls(draft.text)
-    joined = _join(draft, category, work)
-    shown = _shown(draft.point, joined.place, category, contributor, work)
+    joined = ground.join(
+        category, point=draft.point, place=draft.place, accuracy_m=draft.accuracy_m or 0.0
+    )
+    shown = public_point(draft.point, category.privacy) if draft.point else None
     observation = Observation(
         id=uuid4(),
         contributor=contributor.pseudonym,
         source=draft.source,
         client_key=str(draft.client_key),
-        body_sha256=digest,
+        body_sha256=draft.digest(),
         kind=draft.kind,
         category=category.key,
         channel=draft.channel,
@@ -193,38 +216,23 @@ def observe(
         address=without_controls(draft.address) if draft.address else None,
         initiative=draft.initiative,
     )
-    work.observations.add(observation)
-    _begin_histories(observation, work, now)
-    if draft.incident is None:
-        linking.begin(observation, work, now)
-    else:
-        linking.join(
-            observation, draft.incident, by="contributor", confidence=1.0, work=work, now=now
-        )
-    return observation, True
-
-
-def _begin_histories(observation: Observation, work: UnitOfWork, now: datetime) -> None:
-    work.observations.link(
-        PlaceLink(
-            observation=observation.id,
-            place=observation.place,
-            method=observation.method,
-            distance_m=round(observation.distance_m, -1),  # several exact ones would tell where
-            confidence=observation.confidence,
-            by="join",
-            at=now,
-        )
+    link = PlaceLink(
+        observation=observation.id,
+        place=observation.place,
+        method=observation.method,
+        distance_m=round(observation.distance_m, -1),  # several exact ones would tell where
+        confidence=observation.confidence,
+        by="join",
+        at=now,
     )
-    work.observations.note(
-        StatusEvent(
-            observation=observation.id,
-            at=now,
-            actor="contributor",
-            visibility=observation.visibility,
-            status=observation.status,
-        )
+    event = StatusEvent(
+        observation=observation.id,
+        at=now,
+        actor="contributor",
+        visibility=observation.visibility,
+        status=observation.status,
     )
+    return Posting(observation, link, event)
 
 
 def contributor_with(token: str | None, work: UnitOfWork) -> Contributor | None:
@@ -285,117 +293,16 @@ def _shifted(told: datetime, shift: timedelta) -> datetime:
         raise InvalidError("occurred_at", "lies outside the years 1 to 9999") from error
 
 
-def _shown(
-    point: Point | None,
-    place: str,
-    category: Category,
-    contributor: Contributor,
-    work: UnitOfWork,
-) -> Point | None:
-    """Return the public point; one person at one Place has one: the mean of many gives them away.
+def _kept_point(one: Observation, category: Category, work: UnitOfWork) -> Point | None:
+    """Return the public point of the same person at the same Place: the mean of many gives away.
 
-    A cell's centre does so by itself.
+    A cell's centre is always the same by itself.
     """
-    shown = public_point(point, category.privacy) if point else None
-    if shown is None or category.privacy.precision is not Precision.EXACT:
-        return shown
-    if contributor.token_sha256 is None:
-        return shown
+    if category.privacy.precision is not Precision.EXACT:
+        return None
     earlier = (
-        one.public_point
-        for one in work.observations.at_place(place)
-        if one.contributor == contributor.pseudonym and one.category == category.key
+        each.public_point
+        for each in work.observations.at_place(one.place)
+        if each.contributor == one.contributor and each.category == one.category
     )
-    return next((each for each in earlier if each), shown)
-
-
-def _join(draft: Draft, category: Category, work: UnitOfWork) -> Join:
-    """Find the Place: the one that was named, the one in reach, or a new one."""
-    places, zones = public_places(work), work.zones.all()
-    index = PlaceIndex(one for one in places if not _stands_for_zone(one))
-    if draft.place is not None:
-        named = next((one for one in places if one.key == draft.place), None)
-        if named is None:
-            raise InvalidError("place", f"there is no Place {draft.place!r}; see GET /places")
-        if _by_zone(category.privacy):
-            return _zone_place(zone_of(draft.point or named.point, zones), zones, work)
-        metres = distance_m(draft.point, named.point) if draft.point else 0.0
-        return Join(
-            place=named.key,
-            method=JoinMethod.CHOSEN,
-            distance_m=round(metres, 1),
-            confidence=1.0,
-        )
-    if draft.point is None:
-        raise InvalidError("point", "give a point [lon, lat], or the key of a place")
-    if _by_zone(category.privacy):
-        return _zone_place(zone_of(draft.point, zones), zones, work)
-    joined = index.join(
-        draft.point,
-        method=JoinMethod.PIN,
-        reach_m=category.reach_m,
-        accuracy_m=draft.accuracy_m or 0.0,
-    )
-    if joined is not None and joined.confidence >= LEAST_CONFIDENCE:
-        return joined
-    return _new_place(draft.point, category, zones, work)
-
-
-def _by_zone(rule: PrivacyRule) -> bool:
-    """Tell whether the theme may not be placed more precisely than a Zone."""
-    return rule.personal or rule.precision is Precision.ZONE
-
-
-def _stands_for_zone(place: Place) -> bool:
-    """Tell whether a Place is a whole Zone: its point is a label's, and nothing is near it."""
-    return place.origin is PlaceOrigin.OBSERVATION and place.key.startswith(_ZONE)
-
-
-def _new_place(point: Point, category: Category, zones: list[Zone], work: UnitOfWork) -> Join:
-    """Make a Place where nobody named one: no more precise than the theme allows."""
-    zone = zone_of(point, zones)
-    shown = public_point(point, category.privacy) or point
-    key = f"o:{shown.lon:.5f}:{shown.lat:.5f}"
-    if work.places.get(key) is None:
-        radius = category.privacy.cell_m / 2
-        exact = category.privacy.precision is Precision.EXACT
-        work.places.add(
-            Place(
-                key=key,
-                name=f"{zone.name if zone else 'Outskirts'}, {shown.lat:.4f} {shown.lon:.4f}",
-                lon=shown.lon,
-                lat=shown.lat,
-                radius_m=50.0 if exact else radius,
-                zone=zone.key if zone else None,
-                origin=PlaceOrigin.OBSERVATION,
-            )
-        )
-    return Join(place=key, method=JoinMethod.PIN, distance_m=0.0, confidence=1.0)
-
-
-def _zone_place(zone: Zone | None, zones: list[Zone], work: UnitOfWork) -> Join:
-    """Attach to a Zone as a whole, for themes that may not be placed more precisely.
-
-    The Places of all Zones are made together, so that the first of them tells of nobody.
-    """
-    if zone is None:
-        raise InvalidError("point", "lies outside the zones of the city; this theme needs one")
-    for each in zones:
-        if work.places.get(_ZONE + each.key) is None:
-            work.places.add(_whole(each))
-    return Join(
-        place=_ZONE + zone.key, method=JoinMethod.ZONE_CENTROID, distance_m=0.0, confidence=1.0
-    )
-
-
-def _whole(zone: Zone) -> Place:
-    lons, lats = zip(*zone.ring, strict=True)
-    return Place(
-        key=_ZONE + zone.key,
-        name=zone.name,
-        lon=sum(lons) / len(lons),
-        lat=sum(lats) / len(lats),
-        radius_m=0.0,
-        zone=zone.key,
-        origin=PlaceOrigin.OBSERVATION,
-    )
+    return next((each for each in earlier if each), None)

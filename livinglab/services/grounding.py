@@ -1,0 +1,138 @@
+"""Grounding: where on the city's ground a posting belongs, be it told by a point or by name."""
+
+from livinglab.domain.geometry import Point, distance_m
+from livinglab.domain.observations import Category
+from livinglab.domain.places import (
+    Join,
+    JoinMethod,
+    Place,
+    PlaceIndex,
+    PlaceOrigin,
+    Zone,
+    zone_of,
+)
+from livinglab.domain.privacy import Precision, PrivacyRule, public_point
+from livinglab.errors import InvalidError
+from livinglab.ports import UnitOfWork
+from livinglab.services.joining import public_places
+
+LEAST_CONFIDENCE = 0.35
+"""Below this a posting gets a Place of its own instead of a doubtful one."""
+ZONE = "zone:"
+"""Before the key of a Zone: the Place that stands for all of it."""
+
+
+class Ground:
+    """The Places and Zones of one unit of work, and Places that are made on the way."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        """Load all of them."""
+        self._work = work
+        self._places = {one.key: one for one in public_places(work)}
+        self._zones = work.zones.all()
+        self._index = PlaceIndex(one for one in self._places.values() if not _stands_for_zone(one))
+
+    def join(
+        self, category: Category, *, point: Point | None, place: str | None, accuracy_m: float
+    ) -> Join:
+        """Find the Place: the one that was named, the one in reach, or a new one.
+
+        Args:
+            category: Its privacy decides how precisely anything is placed.
+            point: Where it is said to be.
+            place: Key of the Place that was named.
+            accuracy_m: Uncertainty of the point. [m]
+
+        Raises:
+            InvalidError: There is no such Place, neither point nor Place was told, or a theme that
+                is placed by Zone lies outside all of them.
+        """
+        if place is not None:
+            return self._named(category, point, place)
+        if point is None:
+            raise InvalidError("point", "give a point [lon, lat], or the key of a place")
+        if _by_zone(category.privacy):
+            return self._zone_place(zone_of(point, self._zones))
+        joined = self._index.join(
+            point, method=JoinMethod.PIN, reach_m=category.reach_m, accuracy_m=accuracy_m
+        )
+        if joined is not None and joined.confidence >= LEAST_CONFIDENCE:
+            return joined
+        return self._new_place(point, category)
+
+    def _named(self, category: Category, point: Point | None, key: str) -> Join:
+        named = self._places.get(key)
+        if named is None:
+            raise InvalidError("place", f"there is no Place {key!r}; see GET /places")
+        if _by_zone(category.privacy):
+            return self._zone_place(zone_of(point or named.point, self._zones))
+        metres = distance_m(point, named.point) if point else 0.0
+        return Join(
+            place=key, method=JoinMethod.CHOSEN, distance_m=round(metres, 1), confidence=1.0
+        )
+
+    def _new_place(self, point: Point, category: Category) -> Join:
+        """Make a Place where nobody named one: no more precise than the theme allows."""
+        zone = zone_of(point, self._zones)
+        shown = public_point(point, category.privacy) or point
+        key = f"o:{shown.lon:.5f}:{shown.lat:.5f}"
+        if key not in self._places:
+            exact = category.privacy.precision is Precision.EXACT
+            self._add(
+                Place(
+                    key=key,
+                    name=f"{zone.name if zone else 'Outskirts'}, {shown.lat:.4f} {shown.lon:.4f}",
+                    lon=shown.lon,
+                    lat=shown.lat,
+                    radius_m=50.0 if exact else category.privacy.cell_m / 2,
+                    zone=zone.key if zone else None,
+                    origin=PlaceOrigin.OBSERVATION,
+                )
+            )
+        return Join(place=key, method=JoinMethod.PIN, distance_m=0.0, confidence=1.0)
+
+    def _zone_place(self, zone: Zone | None) -> Join:
+        """Attach to a Zone as a whole, for themes that may not be placed more precisely.
+
+        The Places of all Zones are made together, so that the first of them tells of nobody.
+        """
+        if zone is None:
+            raise InvalidError("point", "lies outside the zones of the city; this theme needs one")
+        for each in self._zones:
+            if ZONE + each.key not in self._places:
+                self._add(_whole(each))
+        return Join(
+            place=ZONE + zone.key,
+            method=JoinMethod.ZONE_CENTROID,
+            distance_m=0.0,
+            confidence=1.0,
+        )
+
+    def _add(self, place: Place) -> None:
+        self._work.places.add(place)
+        self._places[place.key] = place
+        if not _stands_for_zone(place):
+            self._index.put(place)
+
+
+def _by_zone(rule: PrivacyRule) -> bool:
+    """Tell whether the theme may not be placed more precisely than a Zone."""
+    return rule.personal or rule.precision is Precision.ZONE
+
+
+def _stands_for_zone(place: Place) -> bool:
+    """Tell whether a Place is a whole Zone: its point is a label's, and nothing is near it."""
+    return place.origin is PlaceOrigin.OBSERVATION and place.key.startswith(ZONE)
+
+
+def _whole(zone: Zone) -> Place:
+    lons, lats = zip(*zone.ring, strict=True)
+    return Place(
+        key=ZONE + zone.key,
+        name=zone.name,
+        lon=sum(lons) / len(lons),
+        lat=sum(lats) / len(lats),
+        radius_m=0.0,
+        zone=zone.key,
+        origin=PlaceOrigin.OBSERVATION,
+    )
