@@ -240,6 +240,10 @@ class Contributors(Protocol):
         """Keep a new one."""
         ...
 
+    def add_all(self, contributors: Sequence[Contributor]) -> None:
+        """Keep many new ones."""
+        ...
+
     def remove(self, contributor: Contributor) -> None:
         """Forget one that nothing refers to any more."""
         ...
@@ -327,6 +331,19 @@ class Observations(Protocol):
 
     def add(self, observation: Observation) -> None:
         """Keep a new one."""
+        ...
+
+    def add_all(
+        self,
+        observations: Sequence[Observation],
+        links: Sequence[PlaceLink],
+        events: Sequence[StatusEvent],
+    ) -> None:
+        """Keep many new ones with the first lines of their histories."""
+        ...
+
+    def known(self, source: str, external_ids: Sequence[str]) -> set[str]:
+        """Return which of some ids a source has handed over already."""
         ...
 
     def page(

@@ -469,6 +469,26 @@ def import_readings(
     raise typer.Exit(import_readings(files, layout, data, dry_run=dry_run, as_json=json))
 
 
+@import_app.command("observations")
+def import_observations(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="CSV or JSON; - is standard input.")
+    ],
+    layout: Annotated[
+        str, typer.Option(help="What the columns hold: a layout's name, or a TOML file.")
+    ] = "plain",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would happen.")
+    ] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Import what citizens posted elsewhere; a second time stores nothing new."""
+    from livinglab.cli.collecting import import_observations  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(import_observations(files, layout, data, dry_run=dry_run, as_json=json))
+
+
 @export_app.command("readings")
 def export_readings(
     from_: Annotated[str, typer.Option("--from", help="First instant (RFC 3339).")],

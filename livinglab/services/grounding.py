@@ -32,6 +32,10 @@ class Ground:
         self._zones = work.zones.all()
         self._index = PlaceIndex(one for one in self._places.values() if not _stands_for_zone(one))
 
+    def continue_in(self, work: UnitOfWork) -> None:
+        """Go on in the next unit of work, after the one before was kept."""
+        self._work = work
+
     def join(
         self, category: Category, *, point: Point | None, place: str | None, accuracy_m: float
     ) -> Join:

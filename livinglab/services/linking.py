@@ -1,5 +1,6 @@
 """Linking: several postings about one thing become one Incident, and each stays what it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from livinglab.domain.incidents import (
     Membership,
     Outcome,
 )
-from livinglab.domain.observations import Category, Observation, ObservationKind, Visibility
+from livinglab.domain.observations import Category, Observation, ObservationKind, Status, Visibility
 from livinglab.domain.privacy import Precision
 from livinglab.errors import ConflictError, InvalidError, NotFoundError
 from livinglab.ports import ObservationFilter, UnitOfWork
@@ -41,15 +42,46 @@ def begin(
     """Make the Incident of a problem that nobody had posted about; other kinds have none."""
     if observation.kind is not ObservationKind.PROBLEM:
         return
-    incident = Incident(
+    incident = _incident(observation)
+    work.incidents.add([incident])
+    _attach(observation, incident, Membership.ORIGINAL, by, 1.0, work, now)
+
+
+def begin_all(
+    observations: Sequence[Observation], work: UnitOfWork, now: datetime, *, by: str
+) -> None:
+    """Make the Incidents of many problems at once."""
+    problems = [one for one in observations if one.kind is ObservationKind.PROBLEM]
+    incidents = [_incident(one) for one in problems]
+    work.incidents.add(incidents)
+    links = []
+    for one, incident in zip(problems, incidents, strict=True):
+        one.incident, one.membership = incident.id, Membership.ORIGINAL
+        if one.status is Status.CLOSED:
+            incident.ended_at = one.updated_at or one.received_at
+            incident.end_reason = EndReason.CLOSURE
+        links.append(
+            IncidentLink(
+                observation=one.id,
+                incident=incident.id,
+                membership=Membership.ORIGINAL,
+                linked=True,
+                confidence=1.0,
+                by=by,
+                at=now,
+            )
+        )
+    work.incident_links.add(links)
+
+
+def _incident(observation: Observation) -> Incident:
+    return Incident(
         id=uuid4(),
         category=observation.category,
         place=observation.place,
         first_at=observation.occurred_at,
         last_at=observation.occurred_at,
     )
-    work.incidents.add([incident])
-    _attach(observation, incident, Membership.ORIGINAL, by, 1.0, work, now)
 
 
 def join(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -242,14 +242,36 @@ def contributor_with(token: str | None, work: UnitOfWork) -> Contributor | None:
     return work.contributors.with_token(hashlib.sha256(token.encode()).hexdigest())
 
 
+def contributors_of(
+    tokens: Sequence[str | None], work: UnitOfWork, now: datetime
+) -> list[Contributor]:
+    """Return who is behind each token; whoever has none is somebody of their own."""
+    known: dict[str, Contributor] = {}
+    found, new = list[Contributor](), list[Contributor]()
+    for token in tokens:
+        one = known.get(token) or contributor_with(token, work) if token else None
+        if one is None:
+            one = _newcomer(token, now)
+            new.append(one)
+        if token:
+            known[token] = one
+        found.append(one)
+    work.contributors.add_all(new)
+    return found
+
+
+def _newcomer(token: str | None, now: datetime) -> Contributor:
+    digest = hashlib.sha256(token.encode()).hexdigest() if token else None
+    return Contributor(
+        pseudonym=secrets.token_hex(16), created_at=now, token_sha256=digest, trust=Trust.NEW
+    )
+
+
 def contributor_of(token: str | None, work: UnitOfWork, now: datetime) -> Contributor:
     """Return who posts: the one behind the token, or somebody new."""
     found = contributor_with(token, work)
     if found is None:
-        digest = hashlib.sha256(token.encode()).hexdigest() if token else None
-        found = Contributor(
-            pseudonym=secrets.token_hex(16), created_at=now, token_sha256=digest, trust=Trust.NEW
-        )
+        found = _newcomer(token, now)
         work.contributors.add(found)
     return found
 

@@ -309,6 +309,9 @@ class _Contributors:
     def add(self, contributor: Contributor) -> None:
         self._rows.add([contributor])
 
+    def add_all(self, contributors: Sequence[Contributor]) -> None:
+        self._rows.add(contributors)
+
     def remove(self, contributor: Contributor) -> None:
         self._rows.remove(contributor.number or 0)
 
@@ -332,6 +335,23 @@ class _Observations:
 
     def add(self, observation: Observation) -> None:
         self._observations.add([observation])
+
+    def add_all(
+        self,
+        observations: Sequence[Observation],
+        links: Sequence[PlaceLink],
+        events: Sequence[StatusEvent],
+    ) -> None:
+        self._observations.add(observations)
+        self._links.add(links)
+        self._events.add(events)
+
+    def known(self, source: str, external_ids: Sequence[str]) -> set[str]:
+        return {
+            one
+            for one in external_ids
+            if self._observations.number(("external_id", (source, one))) is not None
+        }
 
     def page(
         self,

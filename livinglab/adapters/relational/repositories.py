@@ -253,6 +253,9 @@ class SqlContributors:
     def add(self, contributor: Contributor) -> None:
         enter(self._session, [contributor])
 
+    def add_all(self, contributors: Sequence[Contributor]) -> None:
+        enter(self._session, contributors)
+
     def remove(self, contributor: Contributor) -> None:
         settle(self._session)
         self._session.delete(contributor)
@@ -279,6 +282,26 @@ class SqlObservations:
 
     def add(self, observation: Observation) -> None:
         enter(self._session, [observation])
+
+    def add_all(
+        self,
+        observations: Sequence[Observation],
+        links: Sequence[PlaceLink],
+        events: Sequence[StatusEvent],
+    ) -> None:
+        enter(self._session, observations)
+        enter(self._session, links)
+        enter(self._session, events)
+
+    def known(self, source: str, external_ids: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for first in range(0, len(external_ids), SLICE):
+            wanted = external_ids[first : first + SLICE]
+            asked = select(self._rows.external_id).where(
+                self._rows.source == source, self._rows.external_id.in_(wanted)
+            )
+            found |= set(self._session.scalars(asked))
+        return found
 
     def page(
         self,

@@ -1,0 +1,206 @@
+"""Collecting: reports of other systems become Observations, each once, however often they come."""
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from uuid import NAMESPACE_URL, uuid5
+
+from livinglab.domain.contributors import Contributor
+from livinglab.domain.geometry import Point
+from livinglab.domain.observations import (
+    Category,
+    Channel,
+    ObservationKind,
+    Status,
+    StatusEvent,
+    Visibility,
+)
+from livinglab.errors import InvalidError
+from livinglab.ports import CivicStore, UnitOfWork
+from livinglab.services import linking
+from livinglab.services.grounding import Ground
+from livinglab.services.observing import Draft, Posting, compose, contributors_of
+from livinglab.wire.projecting import to_points
+from livinglab.wire.reports import Refused, Report, ReportLayout, read_reports
+
+BATCH = 1_000
+"""Reports that are committed together, unless somebody says otherwise."""
+SHOWN = 20
+"""Refused rows that are named, of each reason."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Collected:
+    """What became of the rows of a file."""
+
+    rows: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    """Known already, by source and id."""
+    refused: Counter[str] = field(default_factory=Counter)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+    """Reason → the first lines that were refused for it."""
+
+    def refuse(self, reason: str, line: int) -> None:
+        """Count a row that is none."""
+        self.refused[reason] += 1
+        shown = self.lines.setdefault(reason, [])
+        if len(shown) < SHOWN:
+            shown.append(line)
+
+
+def collect(
+    file: io.TextIOBase,
+    layout: ReportLayout,
+    *,
+    civic: CivicStore,
+    categories: Mapping[str, Category],
+    now: datetime,
+    keep: bool = True,
+    at_once: int = BATCH,
+    progress: Progress = lambda _: None,
+) -> Collected:
+    """Import a file of reports; it may be stopped anywhere, and be imported again.
+
+    Args:
+        file: Text.
+        layout: How it is read, with the zone of times that name none.
+        civic: Where Observations are kept.
+        categories: The city's themes; a report names one by key or label.
+        now: When they are received.
+        keep: Whether anything is kept; if not, this tells what would be.
+        at_once: How many are committed together.
+        progress: Told how many rows are done, batch by batch.
+
+    Raises:
+        UnreadableInputError: It is no such file.
+        StoreUnavailableError: What was committed stays; import it again.
+    """
+    found = Collected()
+    named = {one.label: one for one in categories.values()} | dict(categories)
+    rows = iter(read_reports(file, layout))
+    ground: Ground | None = None
+    while batch := list(islice(rows, at_once)):
+        found.rows += len(batch)
+        reports = []
+        for one in batch:
+            if isinstance(one, Refused):
+                found.refuse(one.reason, one.line)
+            elif one.category not in named:
+                found.refuse("unknown_category", one.line)
+            else:
+                reports.append(one)
+        with civic.work(write=keep) as work:
+            if ground is None or not keep:
+                ground = Ground(work)
+            ground.continue_in(work)
+            _store(reports, layout, named, ground, work, now, found)
+        progress(found.rows)
+    return found
+
+
+def _store(
+    reports: Sequence[Report],
+    layout: ReportLayout,
+    categories: Mapping[str, Category],
+    ground: Ground,
+    work: UnitOfWork,
+    now: datetime,
+    found: Collected,
+) -> None:
+    known = work.observations.known(layout.source, [one.external_id for one in reports])
+    new: dict[str, Report] = {}
+    for one in reports:
+        if one.external_id in known or one.external_id in new:
+            found.duplicate += 1
+        else:
+            new[one.external_id] = one
+    if not new:
+        return
+    points = _points(new.values(), layout)
+    tokens = [
+        f"import:{layout.source}:{one.contributor}" if one.contributor else None
+        for one in new.values()
+    ]
+    postings = list[Posting]()
+    pairs = zip(new.values(), points, contributors_of(tokens, work, now), strict=True)
+    for report, point, contributor in pairs:
+        if report.position is not None and point is None:
+            found.refuse("bad_position", report.line)
+            continue
+        category = categories[report.category]
+        try:
+            postings.append(_posting(report, point, layout, category, contributor, ground, now))
+        except InvalidError as error:
+            found.refuse(f"bad_{error.path}", report.line)
+    work.observations.add_all(
+        [one.observation for one in postings],
+        [one.link for one in postings],
+        [event for one in postings for event in _history(one, new, layout)],
+    )
+    linking.begin_all([one.observation for one in postings], work, now, by="import")
+    found.stored += len(postings)
+
+
+def _points(reports: Iterable[Report], layout: ReportLayout) -> list[Point | None]:
+    positions = [one.position for one in reports]
+    placed = iter(to_points([one for one in positions if one is not None], layout.crs))
+    return [None if one is None else next(placed) for one in positions]
+
+
+def _posting(
+    report: Report,
+    point: Point | None,
+    layout: ReportLayout,
+    category: Category,
+    contributor: Contributor,
+    ground: Ground,
+    now: datetime,
+) -> Posting:
+    draft = Draft(
+        client_key=uuid5(NAMESPACE_URL, f"import/{layout.source}/{report.external_id}"),
+        category=category.key,
+        kind=ObservationKind(layout.kind),
+        text=report.text,
+        lang=report.lang,
+        severity=report.severity,
+        point=point,
+        place=report.place if point is None else None,
+        occurred_at=report.occurred_at,
+        channel=Channel.IMPORT,
+        address=report.address,
+        external_id=report.external_id,
+        source=layout.source,
+    )
+    made = compose(draft, category, contributor, ground, now=now)
+    one = made.observation
+    if layout.released and one.visibility is Visibility.QUARANTINED:
+        one.visibility = made.event.visibility = Visibility.PUBLIC
+    one.updated_at = report.updated_at
+    if report.closed:
+        one.status = Status.CLOSED
+    return made
+
+
+def _history(
+    posting: Posting, reports: Mapping[str, Report], layout: ReportLayout
+) -> list[StatusEvent]:
+    """Return what the source told: that it came, and that it was closed."""
+    one = posting.observation
+    report = reports[one.external_id or ""]
+    if not report.closed and not report.note:
+        return [posting.event]
+    told = StatusEvent(
+        observation=one.id,
+        at=report.updated_at or one.received_at,
+        actor=layout.source,
+        visibility=one.visibility,
+        status=one.status,
+        note=report.note,
+    )
+    return [posting.event, told]
