@@ -11,7 +11,7 @@ from uuid import UUID
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
-from livinglab.domain.geometry import Box
+from livinglab.domain.geometry import Box, Point
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
     AgreementFound,
@@ -176,6 +176,10 @@ class Places(Protocol):
         """Return one."""
         ...
 
+    def around(self, point: Point, reach_m: float) -> list[Place]:
+        """List those whose edge may lie within a distance, by key, and perhaps some more."""
+        ...
+
     def add(self, place: Place) -> None:
         """Keep a new one and give it a number."""
         ...
@@ -202,6 +206,10 @@ class Things(Protocol):
 
     def add(self, things: Sequence[Thing]) -> None:
         """Keep new ones and give them numbers."""
+        ...
+
+    def stood_at(self, places: Iterable[str]) -> list[Thing]:
+        """List those that stand at one of these Places or stood there, by key."""
         ...
 
     def datastreams(self, thing: str | None = None) -> list[Datastream]:

@@ -21,7 +21,7 @@ from livinglab.domain.observations import (
 from livinglab.errors import InvalidError
 from livinglab.ports import CivicStore, UnitOfWork
 from livinglab.services import linking
-from livinglab.services.grounding import Ground
+from livinglab.services.grounding import LoadedGround
 from livinglab.services.observing import Draft, Posting, compose, contributors_of
 from livinglab.wire.projecting import to_points
 from livinglab.wire.reports import Refused, Report, ReportLayout, read_reports
@@ -84,7 +84,7 @@ def collect(
     found = Collected()
     named = {one.label: one for one in categories.values()} | dict(categories)
     rows = iter(read_reports(file, layout))
-    ground: Ground | None = None
+    ground: LoadedGround | None = None
     while batch := list(islice(rows, at_once)):
         found.rows += len(batch)
         reports = []
@@ -97,7 +97,7 @@ def collect(
                 reports.append(one)
         with civic.work(write=keep) as work:
             if ground is None or not keep:
-                ground = Ground(work)
+                ground = LoadedGround(work)
             ground.continue_in(work)
             _store(reports, layout, named, ground, work, now, found)
         progress(found.rows)
@@ -108,7 +108,7 @@ def _store(
     reports: Sequence[Report],
     layout: ReportLayout,
     categories: Mapping[str, Category],
-    ground: Ground,
+    ground: LoadedGround,
     work: UnitOfWork,
     now: datetime,
     found: Collected,
@@ -159,7 +159,7 @@ def _posting(
     layout: ReportLayout,
     category: Category,
     contributor: Contributor,
-    ground: Ground,
+    ground: LoadedGround,
     now: datetime,
 ) -> Posting:
     draft = Draft(

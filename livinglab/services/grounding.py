@@ -14,7 +14,7 @@ from livinglab.domain.places import (
 from livinglab.domain.privacy import Precision, PrivacyRule, public_point
 from livinglab.errors import InvalidError
 from livinglab.ports import UnitOfWork
-from livinglab.services.joining import public_places
+from livinglab.services.joining import public_places, visible
 
 LEAST_CONFIDENCE = 0.35
 """Below this a posting gets a Place of its own instead of a doubtful one."""
@@ -23,18 +23,12 @@ ZONE = "zone:"
 
 
 class Ground:
-    """The Places and Zones of one unit of work, and Places that are made on the way."""
+    """The Places and Zones of one unit of work; what is near is looked up when it is asked for."""
 
     def __init__(self, work: UnitOfWork) -> None:
-        """Load all of them."""
+        """Load the Zones."""
         self._work = work
-        self._places = {one.key: one for one in public_places(work)}
         self._zones = work.zones.all()
-        self._index = PlaceIndex(one for one in self._places.values() if not _stands_for_zone(one))
-
-    def continue_in(self, work: UnitOfWork) -> None:
-        """Go on in the next unit of work, after the one before was kept."""
-        self._work = work
 
     def join(
         self, category: Category, *, point: Point | None, place: str | None, accuracy_m: float
@@ -57,7 +51,7 @@ class Ground:
             raise InvalidError("point", "give a point [lon, lat], or the key of a place")
         if _by_zone(category.privacy):
             return self._zone_place(zone_of(point, self._zones))
-        joined = self._index.join(
+        joined = self._around(point, category.reach_m + accuracy_m).join(
             point, method=JoinMethod.PIN, reach_m=category.reach_m, accuracy_m=accuracy_m
         )
         if joined is not None and joined.confidence >= LEAST_CONFIDENCE:
@@ -65,7 +59,7 @@ class Ground:
         return self._new_place(point, category)
 
     def _named(self, category: Category, point: Point | None, key: str) -> Join:
-        named = self._places.get(key)
+        named = self._place(key)
         if named is None:
             raise InvalidError("place", f"there is no Place {key!r}; see GET /places")
         if _by_zone(category.privacy):
@@ -80,7 +74,7 @@ class Ground:
         zone = zone_of(point, self._zones)
         shown = public_point(point, category.privacy) or point
         key = f"o:{shown.lon:.5f}:{shown.lat:.5f}"
-        if key not in self._places:
+        if self._work.places.get(key) is None:
             exact = category.privacy.precision is Precision.EXACT
             self._add(
                 Place(
@@ -103,7 +97,7 @@ class Ground:
         if zone is None:
             raise InvalidError("point", "lies outside the zones of the city; this theme needs one")
         for each in self._zones:
-            if ZONE + each.key not in self._places:
+            if self._work.places.get(ZONE + each.key) is None:
                 self._add(_whole(each))
         return Join(
             place=ZONE + zone.key,
@@ -112,8 +106,40 @@ class Ground:
             confidence=1.0,
         )
 
+    def _around(self, point: Point, reach_m: float) -> PlaceIndex:
+        """Return what may be in reach, and may be seen."""
+        near = visible(self._work.places.around(point, reach_m), self._work)
+        return PlaceIndex(one for one in near if not _stands_for_zone(one))
+
+    def _place(self, key: str) -> Place | None:
+        named = self._work.places.get(key)
+        return named if named is not None and visible([named], self._work) else None
+
     def _add(self, place: Place) -> None:
         self._work.places.add(place)
+
+
+class LoadedGround(Ground):
+    """The same with all Places at hand, for thousands of postings in several units of work."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        """Load all Places."""
+        super().__init__(work)
+        self._places = {one.key: one for one in public_places(work)}
+        self._index = PlaceIndex(one for one in self._places.values() if not _stands_for_zone(one))
+
+    def continue_in(self, work: UnitOfWork) -> None:
+        """Go on in the next unit of work, after the one before was kept."""
+        self._work = work
+
+    def _around(self, point: Point, reach_m: float) -> PlaceIndex:  # noqa: ARG002 - all are at hand
+        return self._index
+
+    def _place(self, key: str) -> Place | None:
+        return self._places.get(key)
+
+    def _add(self, place: Place) -> None:
+        super()._add(place)
         self._places[place.key] = place
         if not _stands_for_zone(place):
             self._index.put(place)

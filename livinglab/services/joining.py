@@ -84,6 +84,17 @@ def public_places(work: UnitOfWork) -> list[Place]:
     ]
 
 
+def visible(places: Iterable[Place], work: UnitOfWork) -> list[Place]:
+    """Keep those of some Places that may be seen."""
+    some = list(places)
+    of_things = [one.key for one in some if one.origin is PlaceOrigin.THING]
+    trusted = [one for one in work.things.stood_at(of_things) if _was_confirmed(one)]
+    stood = {one.place for one in trusted}
+    for thing in trusted:
+        stood |= {one.place for one in work.things.locations(thing.key)}
+    return [one for one in some if one.origin is not PlaceOrigin.THING or one.key in stood]
+
+
 def _was_confirmed(thing: Thing) -> bool:
     return thing.state in {ThingState.CONFIRMED, ThingState.RETIRED}
 
@@ -95,9 +106,7 @@ def public_place(key: str, work: UnitOfWork) -> Place:
         NotFoundError: It does not exist, or may not be seen.
     """
     place = work.places.get(key)
-    if place is None or (
-        place.origin is PlaceOrigin.THING and key not in {one.key for one in public_places(work)}
-    ):
+    if place is None or not visible([place], work):
         raise NotFoundError("Place", key)
     return place
 

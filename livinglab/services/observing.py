@@ -324,7 +324,7 @@ def _kept_point(one: Observation, category: Category, work: UnitOfWork) -> Point
         return None
     earlier = (
         each.public_point
-        for each in work.observations.at_place(one.place)
-        if each.contributor == one.contributor and each.category == one.category
+        for each in work.observations.of_contributor(one.contributor)
+        if each.place == one.place and each.category == one.category
     )
     return next((each for each in earlier if each), None)

@@ -2,13 +2,14 @@
 
 import threading
 from datetime import UTC, date, datetime, timedelta, timezone
+from math import cos, radians
 from uuid import uuid4
 
 import pytest
 
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor, Trust
-from livinglab.domain.geometry import Box, Point
+from livinglab.domain.geometry import METRES_PER_DEGREE, Box, Point
 from livinglab.domain.incidents import Phase
 from livinglab.domain.indicators import (
     AgreementFound,
@@ -794,6 +795,38 @@ def an_effect(**document: object) -> Effect:
         created_at=NOW,
         document=document,
     )
+
+
+def test_places_around_a_point(store):
+    """Those whose edge lies within reach, wide ones from farther away; what was added counts."""
+    with store.work() as work:
+        for n, (metres, radius) in enumerate([(50, 10), (500, 10), (900, 800), (5_000, 10)]):
+            place = a_place(f"p{n}")
+            place.lon += metres / (METRES_PER_DEGREE * cos(radians(45.05)))
+            place.radius_m = radius
+            work.places.add(place)
+        near = {one.key for one in work.places.around(Point(6.05, 45.05), 200)}
+        assert {"p0", "p2"} <= near
+        assert "p3" not in near
+        assert set() == {one.key for one in work.places.around(Point(7, 46), 200)}
+
+
+def test_things_that_stood_somewhere(store):
+    """Where one stands now, and where one stood before it was moved."""
+    here, moved = a_thing("here"), a_thing("moved")
+    with store.work() as work:
+        for key in ("square", "bridge"):
+            work.places.add(a_place(key))
+        here.place, moved.place = "square", "bridge"
+        work.things.add([here, moved])
+        work.things.add_locations(
+            [Location(thing=moved.key, lon=6.05, lat=45.05, since=NOW, place="square")]
+        )
+
+    with store.work(write=False) as work:
+        assert ["lab:here", "lab:moved"] == [one.key for one in work.things.stood_at(["square"])]
+        assert ["lab:moved"] == [one.key for one in work.things.stood_at({"bridge"})]
+        assert [] == work.things.stood_at([])
 
 
 def test_observations_are_found_by_what_they_are(store):

@@ -19,7 +19,7 @@ from livinglab.adapters.relational.memory_rows import E, Kind, MemoryCollection,
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
-from livinglab.domain.geometry import Box, Point
+from livinglab.domain.geometry import Box, Point, distance_m
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
     AgreementFound,
@@ -250,6 +250,10 @@ class _Places:
     def get(self, key: str) -> Place | None:
         return self._rows.find("key", key)
 
+    def around(self, point: Point, reach_m: float) -> list[Place]:
+        found = self._rows.where(lambda one: distance_m(point, one.point) <= reach_m + one.radius_m)
+        return sorted(found, key=attrgetter("key"))
+
     def add(self, place: Place) -> None:
         self._rows.add([place])
 
@@ -278,6 +282,12 @@ class _Things:
 
     def add(self, things: Sequence[Thing]) -> None:
         self._things.add(things)
+
+    def stood_at(self, places: Iterable[str]) -> list[Thing]:
+        wanted = set(places)
+        stood = {one.thing for _, one in self._locations.peek() if one.place in wanted}
+        found = self._things.where(lambda one: one.place in wanted or one.key in stood)
+        return sorted(found, key=attrgetter("key"))
 
     def datastreams(self, thing: str | None = None) -> list[Datastream]:
         return self._datastreams.where(lambda one: thing in {None, one.thing})

@@ -30,6 +30,7 @@ from livinglab.adapters.relational import tables
 from livinglab.adapters.relational.engine import facts, said
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
+from livinglab.domain.geometry import Point, box_around
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -189,6 +190,16 @@ class SqlPlaces:
     def get(self, key: str) -> Place | None:
         return self._session.scalars(select(Place).where(tables.place.c.key == key)).first()
 
+    def around(self, point: Point, reach_m: float) -> list[Place]:
+        rows = tables.place.c
+        settle(self._session)
+        widest = self._session.execute(select(func.max(rows.radius_m))).scalar_one()
+        box = box_around(point, reach_m + (widest or 0.0))
+        asked = select(Place).where(
+            rows.lon.between(box.west, box.east), rows.lat.between(box.south, box.north)
+        )
+        return _by_key(self._session.scalars(asked))
+
     def add(self, place: Place) -> None:
         enter(self._session, [place])
 
@@ -212,6 +223,16 @@ class SqlThings:
 
     def add(self, things: Sequence[Thing]) -> None:
         enter(self._session, things)
+
+    def stood_at(self, places: Iterable[str]) -> list[Thing]:
+        wanted = list(places)
+        if not wanted:
+            return []
+        there = tables.location.c
+        stood = select(there.thing).where(there.place.in_(wanted))
+        rows = tables.thing.c
+        asked = select(Thing).where(or_(rows.place.in_(wanted), rows.key.in_(stood)))
+        return _by_key(self._session.scalars(asked))
 
     def datastreams(self, thing: str | None = None) -> list[Datastream]:
         asked = select(Datastream).order_by(tables.datastream.c.number)

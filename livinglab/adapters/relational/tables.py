@@ -197,6 +197,8 @@ place = Table(
     Column("radius_m", Float(53), nullable=False),
     Column("zone", Text, ForeignKey("zone.key"), index=True),
     Column("origin", _one_of(PlaceOrigin, "origin"), nullable=False),
+    Index(None, "lon", "lat"),
+    Index(None, "radius_m"),
     _on_earth("lon", "lat"),
     CheckConstraint("radius_m >= 0", name="radius_m"),
     sqlite_autoincrement=True,
