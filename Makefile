@@ -38,10 +38,11 @@ kill: $(BIN)/.ready ## Kill things under load: make kill TIMES=20 MESSAGES=10000
 	LIVINGLAB_KILL_TIMES=$(or $(TIMES),20) LIVINGLAB_KILL_MESSAGES=$(or $(MESSAGES),100000) \
 		$(BIN)/python -m pytest -m slow --timeout 1800 tests/e2e $(ARGS)
 
-bench: $(BIN)/.ready ## Drain a backlog beside Telegraf, decode each format, ask 20 million Readings, try placebos
+bench: $(BIN)/.ready ## Drain a backlog beside Telegraf, decode, ask 20 million Readings, post, try placebos
 	$(BIN)/python bench/drain.py $(ARGS)
 	$(BIN)/python bench/decoders.py
 	$(BIN)/python bench/queries.py
+	$(BIN)/python bench/posting.py
 	$(BIN)/python bench/placebos.py
 
 vendor: $(BIN)/.ready ## Fetch the scripts of the pages anew (needs npm)

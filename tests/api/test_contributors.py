@@ -6,10 +6,12 @@ import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.routing import Mount
 
 from api.app import create_app
 from livinglab.adapters.clocks import SettableClock
@@ -164,20 +166,56 @@ def test_one_sees_everything_of_oneself(client, life):
     assert 401 == another.status_code
 
 
-def test_nobody_else_learns_any_of_it(client, life):
-    """No public answer names the person, or anything that they did not publish."""
-    for path in (
-        "/observations",
-        f"/observations/{life}",
-        "/incidents",
-        "/feedback?subject=initiative:i",
+def public_paths(app: FastAPI, known: dict[str, str], prefix: str = "") -> Iterator[str]:
+    """Yield every address that can be read without a key, with each parameter filled in."""
+    for route in app.routes:
+        if isinstance(route, Mount):
+            if isinstance(route.app, FastAPI):
+                yield from public_paths(route.app, known, prefix + route.path)
+            continue
+        if "GET" not in (getattr(route, "methods", None) or ()):
+            continue
+        path = prefix + route.path
+        for name, value in known.items():
+            path = path.replace(f"{{{name}}}", value)
+        for fmt in ("json", "xml"):
+            yield path.replace("{fmt}", fmt)
+
+
+def test_nobody_else_learns_any_of_it(client, lab, life):
+    """Every public address, page, list and facade: none tells more than was published."""
+    with lab.work(write=False) as work:
+        kept = work.observations.get(UUID(life))
+        who, incident = kept.contributor, str(kept.incident)
+    known = {
+        "id": life,
+        "id_": life,
+        "key": "square",
+        "code": "street",
+        "token": "1",
+        "name": "course",
+    }
+    paths = {*public_paths(client.app, known)}
+    paths |= {
+        f"/incidents/{incident}",
         "/initiatives/i",
-        "/places/square",
-        "/places/square/timeline",
-    ):
-        text = client.get(path).text
-        found = [one for one in SECRETS if one in text]
-        assert not found, (path, found)
+        "/feedback?subject=initiative:i",
+        "/open311/v2/requests.xml?extensions=true",
+        f"/open311/v2/requests/{life}.json?extensions=true",
+        "/places/square?lang=ar",
+        "/places/square/timeline?every=7d",
+    }
+    left = [path for path in paths if "{" in path]
+    assert not left, "these parameters are not known to this test"
+    answered = 0
+    for path in sorted(paths):
+        for accept in ("application/json", "text/html"):
+            answer = client.get(path, headers={"Accept": accept})
+            found = [one for one in (*SECRETS, who) if one in answer.text]
+            assert not found, (path, accept, found)
+            assert answer.status_code < 500, (path, answer.text)
+            answered += answer.status_code == 200
+    assert 60 < answered
 
 
 def test_erasing_leaves_nothing(client, lab, life, tmp_path):

@@ -1,7 +1,8 @@
 """Units of work on a database: every civic change of one transaction, or none."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from threading import Lock
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
@@ -25,7 +26,7 @@ from livinglab.domain.contributors import Consent, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.voices import Comment, Feedback, Support
-from livinglab.errors import ConflictError
+from livinglab.errors import ConflictError, StoreUnavailableError
 
 PART = "civic data"
 PRAGMAS = ("journal_mode=WAL", "secure_delete=ON")
@@ -73,6 +74,7 @@ class SqlCivicStore:
         """Bind an engine whose schema is the newest; `open` makes sure of that."""
         self._engine = engine
         self._readers = sessionmaker(engine, autoflush=False)
+        self._turns = Lock() if engine.name == "sqlite" else None
         self._writers = sessionmaker(writing(engine), expire_on_commit=False, autoflush=True)
 
     @classmethod
@@ -103,6 +105,23 @@ class SqlCivicStore:
     @contextmanager
     def work(self, *, write: bool = True) -> Iterator[ports.UnitOfWork]:
         """Open a transaction: see `ports.CivicStore`."""
+        with self._turn() if write else nullcontext():
+            yield from self._worked(write=write)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one's turn to write: SQLite lets one in, and who only knocks may starve."""
+        if self._turns is None:
+            yield
+            return
+        if not self._turns.acquire(timeout=PATIENCE_S):
+            raise StoreUnavailableError(PART, "another unit of work has not ended", "try again")
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _worked(self, *, write: bool) -> Iterator[ports.UnitOfWork]:
         session = (self._writers if write else self._readers)()
         try:
             with connections(PART):
