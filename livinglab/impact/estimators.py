@@ -26,6 +26,10 @@ LEAST_BEFORE = 24
 """Periods before the start that a series of its own needs."""
 LEAST_AFTER = 3
 """Periods after it."""
+MOST_CELLS = 1_000_000
+"""Of a panel whose weights are sought hundreds of times over."""
+LONGEST_STRUCTURAL = 3_000
+"""Periods of a series whose model is fitted anew at every fake date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,11 @@ def _staggered(panel: Panel) -> bool:
 
 
 def _synthetic(panel: Panel) -> None:
+    cells = panel.values.size
+    if cells > MOST_CELLS:
+        raise NotEstimableError(
+            f"takes hours on {cells:,} cells: average them over longer periods, or name it"
+        )
     donors = int((~panel.is_treated).sum())
     if donors < LEAST_DONORS:
         raise NotEstimableError(f"needs {LEAST_DONORS} control units, there are {donors}")
@@ -93,6 +102,14 @@ def _series(panel: Panel) -> None:
         raise NotEstimableError(f"needs {LEAST_BEFORE} periods before the start, there are {seen}")
     if len(panel.periods) - start < LEAST_AFTER:
         raise NotEstimableError(f"needs {LEAST_AFTER} periods after the start")
+
+
+def _structural(panel: Panel) -> None:
+    _series(panel)
+    if len(panel.periods) > LONGEST_STRUCTURAL:
+        raise NotEstimableError(
+            f"takes hours on {len(panel.periods):,} periods: average over longer ones, or name it"
+        )
 
 
 def _anything(panel: Panel) -> None:
@@ -181,7 +198,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
         ),
         Estimator(
             "uc",
-            _series,
+            _structural,
             lambda panel, options, rng: structural(
                 panel,
                 seasonal=None if options.seasonal is None else int(options.seasonal),
