@@ -23,8 +23,8 @@ EVERY_H = 4
 N = 14
 
 
-@pytest.fixture
-def civic() -> MemoryCivicStore:
+def planned() -> MemoryCivicStore:
+    """Fourteen Places with a Thing each, and an Initiative at two of them."""
     store = MemoryCivicStore()
     with store.work() as work:
         for n in range(N):
@@ -70,6 +70,11 @@ def civic() -> MemoryCivicStore:
 
 
 @pytest.fixture
+def civic() -> MemoryCivicStore:
+    return planned()
+
+
+@pytest.fixture(scope="module")
 def readings() -> MemoryReadingStore:
     """A wandering level that all share, noise, and −4 at two Places."""
     store = MemoryReadingStore()
@@ -106,9 +111,16 @@ def headline(document):
     return next(one for one in document["estimates"] if one["estimator"] == document["headline"])
 
 
-def test_an_effect_is_found_and_kept(civic, readings):
+@pytest.fixture(scope="module")
+def evaluated(readings):
+    """A civic store with one Effect, and that Effect."""
+    store = planned()
+    return store, found(store, readings)
+
+
+def test_an_effect_is_found_and_kept(evaluated):
     """−4 at two Places: told with its interval, in four languages, and on file."""
-    document = found(civic, readings).document
+    document = evaluated[1].document
 
     assert "decrease" == document["finding"]
     assert headline(document)["low"] < -4 < headline(document)["high"]
@@ -122,9 +134,10 @@ def test_an_effect_is_found_and_kept(civic, readings):
     )
 
 
-def test_a_rerun_is_another_row_with_the_same_numbers(civic, readings):
+def test_a_rerun_is_another_row_with_the_same_numbers(evaluated, readings):
     """Same Readings, same seed: the same document, and both stay."""
-    one, two = found(civic, readings), found(civic, readings)
+    civic, one = evaluated
+    two = found(civic, readings)
 
     assert one.document == two.document
     assert one.id != two.id
