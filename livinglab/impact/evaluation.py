@@ -17,7 +17,6 @@ from livinglab.impact.findings import (
     THRESHOLDS,
     Finding,
     Grade,
-    benjamini_hochberg,
     finding,
     grade,
 )
@@ -47,7 +46,7 @@ class Context:
         events: What else happened around the start, unresolved.
         changed: Units whose instrument changed around the start, and how; they are left out.
         primary: Whether this outcome decides.
-        other_p: The p-values of the Initiative's other outcomes.
+        other_p: The p-values of the Initiative's other secondary outcomes.
     """
 
     smallest_effect: float | None = None
@@ -58,7 +57,7 @@ class Context:
     events: tuple[str, ...] | None = None
     changed: Mapping[str, str] | None = None
     primary: bool | None = None
-    other_p: tuple[float, ...] = ()
+    other_p: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,7 @@ class Evaluation:
         grade: How far it can be trusted, and why; None without a headline.
         guards: All that were asked of the headline, in the order of the table.
         passed_over: Guards that kept an estimate of a better tier from deciding, by estimator.
+        spillover: What changed at controls near the treated units, against those farther away.
         smallest: The smallest effect of interest that it was held against.
         interval90: The 90 % interval that was held against it; unbounded where there is none.
         seed: Of all random numbers.
@@ -99,6 +99,7 @@ class Evaluation:
     grade: Grade | None
     guards: tuple[Guard, ...]
     passed_over: Mapping[str, Guard]
+    spillover: Estimate | None
     smallest: float | None
     interval90: tuple[float, float]
     seed: int
@@ -132,12 +133,8 @@ def evaluate(
     """
     context, options = context or Context(), options or Options()
     wanted = _wanted(estimators)
-    whole = _without_changed(panel, context)
-    quiet = _without_announced(whole, context)
-    run = _Run(quiet, options, seed, progress)
-    if calm is not None and calm.weather.passed:
-        run.calm = _without_announced(_without_changed(calm.panel, context), context)
-        run.variance = calm.weather.variance
+    run = _Run(panel, calm, context, options, seed, progress)
+    quiet = run.panel
     captured = guard.capture(quiet)
     if captured.status == "veto":
         not_run = tuple(
@@ -146,17 +143,18 @@ def evaluate(
         )
         return _nothing(quiet, not_run, (captured,), seed)
     estimates, not_run = run.all(wanted, asked=estimators is not None)
-    headline, own, passed_over = run.headline(estimates, context)
+    headline, own, passed_over = run.headline(estimates)
     if headline is None:
         return _nothing(quiet, not_run, (captured,), seed, estimates, passed_over)
     check = _check_of(headline, estimates)
     decided = run.power(headline)
-    asked = [captured, *own, *run.guard(headline, check, estimates, whole, context)]
+    spillover = run.spillover(headline)
+    asked = [captured, *own, *run.guard(headline, check, estimates, spillover)]
     asked.append(guard.power(headline.effect, decided.mde, decided.note))
     if calm is not None:
         asked.append(guard.weather(calm.weather))
     asked.sort(key=lambda one: GUARDS.index(one.id))
-    interval90 = run.interval90(headline, context)
+    interval90 = run.interval90(headline)
     found = finding(
         headline.effect,
         interval90,
@@ -164,6 +162,7 @@ def evaluate(
         p=headline.p,
         mde=decided.mde,
         sesoi=context.smallest_effect,
+        vetoes=[one.id for one in asked if one.status == "veto"],
     )
     return Evaluation(
         panel=quiet,
@@ -184,6 +183,7 @@ def evaluate(
         ),
         guards=tuple(asked),
         passed_over=passed_over,
+        spillover=spillover,
         smallest=context.smallest_effect,
         interval90=interval90,
         seed=seed,
@@ -216,6 +216,7 @@ def _nothing(
         grade=None,
         guards=guards,
         passed_over=passed_over or {},
+        spillover=None,
         smallest=None,
         interval90=(-math.inf, math.inf),
         seed=seed,
@@ -257,13 +258,31 @@ def _check_of(headline: Estimate, estimates: Sequence[Estimate]) -> Estimate | N
 class _Run:
     """One evaluation: its panels, what was chosen, and random numbers for each step of its own."""
 
-    def __init__(self, panel: Panel, options: Options, seed: int, progress: Progress) -> None:
-        self.panel, self.options, self.seed, self.progress = panel, options, seed, progress
-        self.calm, self.variance = panel, 0.0
+    def __init__(
+        self,
+        panel: Panel,
+        calm: Calm | None,
+        context: Context,
+        options: Options,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.context, self.options, self.seed, self.progress = context, options, seed, progress
+        self.whole = self.calm_whole = _without_changed(panel, context)
+        self.variance = 0.0
+        if calm is not None and calm.weather.passed:
+            self.calm_whole = _without_changed(calm.panel, context)
+            self.variance = calm.weather.variance
+        self.panel = _without_announced(self.whole, context)
+        self.calm = _without_announced(self.calm_whole, context)
 
     def of(self, estimator: str) -> Panel:
         """The panel that an estimator works on."""
         return self.calm if estimator in AFTER_WEATHER else self.panel
+
+    def whole_of(self, estimator: str) -> Panel:
+        """The same with the time between announcement and start."""
+        return self.calm_whole if estimator in AFTER_WEATHER else self.whole
 
     def rng(self, step: str) -> np.random.Generator:
         number = int.from_bytes(hashlib.sha256(step.encode()).digest()[:4], "big")
@@ -297,34 +316,34 @@ class _Run:
         return tuple(estimates), tuple(not_run)
 
     def headline(
-        self, estimates: Sequence[Estimate], context: Context
+        self, estimates: Sequence[Estimate]
     ) -> tuple[Estimate | None, tuple[Guard, ...], dict[str, Guard]]:
         """The first estimate whose own guards let it decide, those, and what felled others."""
         felled: dict[str, Guard] = {}
         for one in estimates:
             if not may_decide(one, self.panel):
                 continue
-            own = self.own_guards(one, context)
+            own = self.own_guards(one)
             fallen = next((guard for guard in own if guard.status == "next_tier"), None)
             if fallen is None:
                 return one, own, felled
             felled[one.estimator] = fallen
         return None, (), felled
 
-    def own_guards(self, one: Estimate, context: Context) -> tuple[Guard, ...]:
+    def own_guards(self, one: Estimate) -> tuple[Guard, ...]:
         """Guards that decide whether an estimate may: of its fit, or of its trends."""
         if one.tier == "T1":
             return (guard.pre_fit(one), guard.unasked("pre_trend", one))
         if one.tier == "T2":
             trend = guard.pre_trend(
-                self.calm, smallest_effect=context.smallest_effect, rng=self.rng("pre_trend")
+                self.calm, smallest_effect=self.context.smallest_effect, rng=self.rng("pre_trend")
             )
             return (guard.unasked("pre_fit", one), trend)
         return (guard.unasked("pre_fit", one), guard.unasked("pre_trend", one))
 
-    def interval90(self, headline: Estimate, context: Context) -> tuple[float, float]:
+    def interval90(self, headline: Estimate) -> tuple[float, float]:
         """The interval that must lie within the smallest effect, where one was stated."""
-        if headline.tier != "D" and context.smallest_effect is None:
+        if headline.tier != "D" and self.context.smallest_effect is None:
             return -math.inf, math.inf
         row = ESTIMATORS[headline.estimator]
         options = replace(self.options, level=THRESHOLDS.negligible_level)
@@ -336,51 +355,66 @@ class _Run:
         headline: Estimate,
         check: Estimate | None,
         estimates: Sequence[Estimate],
-        whole: Panel,
-        context: Context,
+        spillover: Estimate | None,
     ) -> tuple[Guard, ...]:
-        row = ESTIMATORS[headline.estimator]
+        row, context = ESTIMATORS[headline.estimator], self.context
         panel = self.of(row.name)
         self.progress("guards")
         others = [one for one in estimates if one is not headline and one.tier != "D"]
-        negative = None
-        if context.negative_control is not None:
-            negative = self.attempt(row, context.negative_control)
-        kept = None
-        gone = len(whole.periods) != len(self.panel.periods)
-        if context.announced is not None and gone and panel is self.panel:
-            kept = self.attempt(row, whole)
-        far = None
-        if context.near:
-            far = self.attempt(row, panel.only(~np.isin(panel.units, list(context.near))))
-        treated_left = int(
-            (self.panel.is_treated & ~np.isin(self.panel.units, list(context.changed or {}))).sum()
-        )
+        left = self.panel.is_treated & ~np.isin(self.panel.units, list(context.changed or {}))
         return (
             guard.frozen(unchanged=context.unchanged),
             guard.seasons(self.panel, seasonal=self.options.seasonal),
             guard.placebo_time(panel, headline),
             guard.placebo_space(headline),
-            guard.negative_control(negative),
-            guard.contamination(far, headline, near=context.near),
-            guard.anticipation(kept, headline, announced=context.announced is not None),
+            guard.negative_control(self.negative_control(row)),
+            guard.contamination(self.beyond(row), headline, near=context.near, spillover=spillover),
+            guard.anticipation(self.kept(row), headline, announced=context.announced is not None),
             guard.concurrent(context.events),
-            guard.instrument(context.changed, treated_left),
-            guard.serial(headline),
+            guard.instrument(context.changed, int(left.sum())),
+            guard.serial(headline, panel),
             guard.clusters(self.panel, headline),
-            self.multiplicity(headline, context),
+            guard.multiplicity(headline.p, primary=context.primary, others=context.other_p),
             guard.agreement(headline, check, level=self.options.level),
             guard.specification(
                 headline, others, panel, point=lambda varied: row.point(varied, self.options)
             ),
         )
 
-    def multiplicity(self, headline: Estimate, context: Context) -> Guard:
-        passed = None
-        if context.primary is False and math.isfinite(headline.p):
-            p = [headline.p, *context.other_p]
-            passed = benjamini_hochberg(p)[0]
-        return guard.multiplicity(primary=context.primary, q_passed=passed)
+    def negative_control(self, row: Estimator) -> Estimate | LabError | None:
+        """The same estimate of what the measure cannot touch, over the same periods."""
+        if self.context.negative_control is None:
+            return None
+        try:
+            return self.one(row, _without_announced(self.context.negative_control, self.context))
+        except LabError as error:
+            return error
+
+    def kept(self, row: Estimator) -> Estimate | LabError | None:
+        """The estimate with the time since the announcement; None where nothing was left out."""
+        whole, panel = self.whole_of(row.name), self.of(row.name)
+        if whole.observed.sum() == panel.observed.sum():
+            return None
+        return self.attempt(row, whole)
+
+    def beyond(self, row: Estimator) -> Estimate | LabError | None:
+        """The estimate against controls beyond the ring; None where none is within."""
+        if not self.context.near:
+            return None
+        panel = self.of(row.name)
+        return self.attempt(row, panel.only(~np.isin(panel.units, list(self.context.near))))
+
+    def spillover(self, headline: Estimate) -> Estimate | None:
+        """What changed within the ring, taken for treated, against controls beyond it."""
+        if not self.context.near or headline.tier == "D":
+            return None
+        panel = self.of(headline.estimator)
+        controls = panel.only(~panel.is_treated)
+        first = int(panel.starts[panel.is_treated].min())
+        near = np.isin(controls.units, list(self.context.near))
+        starts = np.where(near, first, len(panel.periods))
+        found = self.attempt(ESTIMATORS[headline.estimator], replace(controls, starts=starts))
+        return None if isinstance(found, LabError) else found
 
     def power(self, headline: Estimate) -> power.Power:
         self.progress("power")

@@ -5,13 +5,13 @@ never changed once results were told by it: a correction is another version.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from livinglab.impact.results import Guard, Status, Tier
 
-Finding = Literal["negligible", "not_detectable", "decrease", "increase"]
+Finding = Literal["not_established", "negligible", "not_detectable", "decrease", "increase"]
 Letter = Literal["A", "B", "C", "D"]
 FINDINGS: tuple[Finding, ...] = get_args(Finding)
 LETTERS: tuple[Letter, ...] = get_args(Letter)
@@ -39,6 +39,11 @@ GUARDS = (
     "weather",
 )
 """Every guard by its id, in the order in which they are shown."""
+
+CAUSE_VETOES = frozenset({"negative_control", "instrument"})
+"""Guards whose veto leaves no cause to speak of: something other than the measure was at work."""
+P_VETOES = frozenset({"clusters"})
+"""Guards whose veto leaves no p-value, nor an interval or a power that rest on the same error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,12 @@ class Thresholds:
     """Such a share of the variants must agree in sign. [1]"""
     specification_window: float
     """Windows are varied by this share. [1]"""
+    weather_r2: float
+    """Share of the variance in time held out that weather must explain. [1]"""
+    weather_bias: float
+    """Bias in that time, in minimum detectable effects. [1]"""
+    weather_controls_p: float
+    """At or below it controls changed although the weather was taken out. [1]"""
 
     power: float
     """The minimum detectable effect is found this often. [1]"""
@@ -111,7 +122,7 @@ class Thresholds:
 
 
 THRESHOLDS = Thresholds(
-    version="1",
+    version="2",
     capture_full=0.85,
     capture_least=0.75,
     pre_months=12,
@@ -135,6 +146,9 @@ THRESHOLDS = Thresholds(
     multiplicity_q=0.10,
     specification_share=0.80,
     specification_window=0.25,
+    weather_r2=0.5,
+    weather_bias=0.5,
+    weather_controls_p=0.05,
     power=0.80,
     negligible_level=0.90,
     detectable_p=0.10,
@@ -180,14 +194,21 @@ def finding(
     p: float,
     mde: float,
     sesoi: float | None = None,
+    vetoes: Collection[str] = (),
 ) -> Finding:
     """Tell what was found, tested in this order.
 
+    ``not_established``: a guard vetoed the cause, because something that the measure cannot touch
+    moved as well, or the instruments themselves changed. Then nothing follows about the measure:
+    neither that it did something, nor that it did little, nor that more would have been seen.
     ``negligible``: the 90 % interval lies inside ±SESOI, which is two one-sided tests at 5 % [1];
     only a SESOI that was stated beforehand may be given. ``not_detectable``: the effect is smaller
     than what would have been detected, or p exceeds .10; a p or an MDE that nobody could compute
-    detects nothing. Else the sign. Before/after (tier D) has neither p nor MDE: there the interval
-    must exclude 0, and the words will claim no cause.
+    detects nothing. Else the sign.
+
+    A vetoed p is no p: chance cannot be told from anything, so the finding is ``not_detectable``,
+    and never ``negligible``, whose interval rests on the same error. Before/after (tier D) has
+    neither p nor MDE: there the interval must exclude 0, and the words will claim no cause.
 
     Args:
         effect: The estimate. [the panel's unit, or log points]
@@ -196,13 +217,18 @@ def finding(
         p: The p-value of record; NaN where there is none. [1]
         mde: Minimum detectable effect; NaN where it is unknown. [as effect, positive]
         sesoi: Smallest effect size of interest; None where none was stated. [as effect, positive]
+        vetoes: Ids of the guards that vetoed.
 
     Returns:
-        One of the four findings.
+        One of the five findings.
 
     References:
         [1] D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15 (6), 657-680, 1987.
     """
+    if not CAUSE_VETOES.isdisjoint(vetoes):
+        return "not_established"
+    if not P_VETOES.isdisjoint(vetoes):
+        return "not_detectable"
     low, high = interval90
     if sesoi is not None and -sesoi < low and high < sesoi:
         return "negligible"

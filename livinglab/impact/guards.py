@@ -18,12 +18,12 @@ from scipy.stats import norm
 from livinglab.errors import LabError, NotEstimableError
 from livinglab.impact.effects.difference import event_study
 from livinglab.impact.exchange import fake_dates, rank
-from livinglab.impact.findings import THRESHOLDS, Thresholds
+from livinglab.impact.findings import THRESHOLDS, Thresholds, benjamini_hochberg
 from livinglab.impact.kernels import KERNELS
 from livinglab.impact.panel import Panel, as_panel
-from livinglab.impact.results import Estimate, Floats, Guard
+from livinglab.impact.results import Estimate, Floats, Guard, Status
 from livinglab.impact.series import months_between
-from livinglab.impact.weather import LEAST_R2, Weather
+from livinglab.impact.weather import Weather
 
 Point = Callable[[Panel], float]
 """An estimator without inference: from a panel to its effect."""
@@ -66,32 +66,31 @@ def _calendar(panel: Panel) -> _Calendar:
 def capture(panel: Panel | pd.DataFrame, *, limits: Thresholds = THRESHOLDS) -> Guard:
     """Ask how much of the post window, and of each calendar quarter in it, was measured.
 
-    An absent period counts as missing. Of several treated units the worst counts.
+    An absent period counts as missing. Of several treated units the worst counts, each from its
+    own start on.
     """
     panel = as_panel(panel)
     treated = panel.only(panel.is_treated)
-    start = int(treated.starts.min())
     if len(panel.periods) < 2:  # noqa: PLR2004 - one period has no rhythm
         return Guard(id="capture", status="cap_C", note="one period tells no rhythm")
     grid = _calendar(panel)
     seen = np.zeros((len(treated.units), grid.count), bool)
     seen[:, grid.positions] = treated.observed
-    after = np.arange(grid.count) >= grid.positions[start]
-    shares = [float(seen[:, after].mean(axis=1).min())]
+    window = np.zeros(grid.count, np.int64)
     if panel.periods.dtype.kind == "M":
         stamps = panel.periods[0] + np.arange(grid.count) * np.timedelta64(int(grid.step), "s")
-        quarter = stamps.astype("datetime64[M]").astype(np.int64) // QUARTER_MONTHS
-        shares += [
-            float(seen[:, after & (quarter == one)].mean(axis=1).min())
-            for one in np.unique(quarter[after])
-        ]
-    worst = min(shares)
-    status = "pass"
+        window = stamps.astype("datetime64[M]").astype(np.int64) // QUARTER_MONTHS
+    worst = 1.0
+    for row, start in zip(seen, grid.positions[treated.starts], strict=True):
+        after, quarter = row[start:], window[start:]
+        parts = [after, *(after[quarter == one] for one in np.unique(quarter))]
+        worst = min(worst, *(float(part.mean()) for part in parts))
+    status: Status = "pass"
     if worst < limits.capture_full:
         status = "cap_B" if worst >= limits.capture_least else "veto"
     return Guard(
         id="capture",
-        status=status,  # type: ignore[arg-type]  # one of three literals
+        status=status,
         value=worst,
         threshold=limits.capture_full,
         note="" if status == "pass" else "share of the post window, or of a quarter in it",
@@ -101,7 +100,7 @@ def capture(panel: Panel | pd.DataFrame, *, limits: Thresholds = THRESHOLDS) -> 
 def seasons(
     panel: Panel | pd.DataFrame, *, seasonal: float | None, limits: Thresholds = THRESHOLDS
 ) -> Guard:
-    """Ask whether a year before is compared with, and whether enough months came after."""
+    """Ask whether the same months of a year before are compared with, and how many came after."""
     panel = as_panel(panel)
     start = int(panel.starts[panel.is_treated].min())
     if panel.periods.dtype.kind != "M":
@@ -129,6 +128,14 @@ def seasons(
             threshold=limits.pre_months,
             note="months before the start: less than a year",
         )
+    if unlike := _unlike(panel):
+        return Guard(
+            id="seasons",
+            status="cap_C",
+            value=float(len(unlike)),
+            threshold=0.0,
+            note=f"calendar months not measured before the start: {', '.join(map(str, unlike))}",
+        )
     early = after < limits.early_months
     return Guard(
         id="seasons",
@@ -139,8 +146,21 @@ def seasons(
     )
 
 
-def serial(estimate: Estimate) -> Guard:
-    """Report the correlation of neighbouring gaps before the start."""
+def _unlike(panel: Panel) -> list[int]:
+    """Calendar months of the post window in which treated units had no value before. [1 to 12]"""
+    months = panel.periods.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    treated = panel.is_treated
+    on, seen = panel.treatment[treated], panel.observed[treated]
+    before = months[(seen & ~on).any(axis=0)]
+    return [int(one) for one in np.setdiff1d(months[(seen & on).any(axis=0)], before)]
+
+
+def serial(estimate: Estimate, panel: Panel | pd.DataFrame) -> Guard:
+    """Report the correlation of neighbouring gaps before the start.
+
+    That is all it does: no estimator of the lab takes periods for independent and calls what
+    follows a p-value.
+    """
     if estimate.detail.get("rho") is not None:  # it has modelled its own
         return Guard(
             id="serial",
@@ -148,19 +168,25 @@ def serial(estimate: Estimate) -> Guard:
             value=float(estimate.detail["rho"]),
             note="correlation at lag 1, in the model",
         )
-    gap = _gap_before(estimate)
-    if gap is None or len(gap) < 3 or not np.ptp(gap):  # noqa: PLR2004 - two gaps have no lag
+    gap = _gap_before(estimate, as_panel(panel))
+    if len(gap) < 3 or not np.ptp(gap):  # noqa: PLR2004 - two gaps have no lag
         return Guard(id="serial", status="reported", note="too few periods to tell")
     gap = gap - gap.mean()
     rho = float((gap[1:] * gap[:-1]).sum() / (gap**2).sum())
     return Guard(id="serial", status="reported", value=rho, note="correlation at lag 1")
 
 
-def _gap_before(estimate: Estimate) -> Floats | None:
-    paths = estimate.paths
-    if not {"observed", "counterfactual"} <= set(paths) or "start" not in estimate.detail:
-        return None
-    gap = (paths["observed"] - paths["counterfactual"])[: int(estimate.detail["start"])]
+def _gap_before(estimate: Estimate, panel: Panel) -> Floats:
+    """Treated minus expected before the start, or minus controls where that is 0 by design."""
+    paths, start = estimate.paths, int(panel.starts[panel.is_treated].min())
+    gap = np.empty(0)
+    if {"observed", "counterfactual"} <= set(paths) and "start" in estimate.detail:
+        gap = (paths["observed"] - paths["counterfactual"])[: int(estimate.detail["start"])]
+    if not np.nan_to_num(gap).any():
+        try:
+            gap = (panel.mean_treated() - panel.mean_control())[:start]
+        except NotEstimableError:
+            return np.empty(0)
     return np.asarray(gap[~np.isnan(gap)])
 
 
@@ -177,7 +203,8 @@ def pre_trend(
     """Ask whether treated and controls moved alike before the start.
 
     The joint Wald test of the leads must not reject, and with a smallest effect of interest the
-    90 % interval of the slope, run on over the post window, must stay within half of it.
+    90 % interval of the slope, run on over the post window, must stay within half of it. The note
+    tells the power of the test: the drift that it would have seen four times in five.
     """
     panel = as_panel(panel)
     try:
@@ -187,18 +214,18 @@ def pre_trend(
     p = study.pre_p
     if math.isnan(p):
         return Guard(id="pre_trend", status="next_tier", note="the leads cannot be tested")
-    status, note = (
-        ("pass", "p of all leads") if p > limits.pre_trend_p else ("next_tier", "p of all leads")
-    )
-    if smallest_effect is not None and status == "pass":
-        after = len(panel.periods) - int(panel.starts[panel.is_treated].min())
-        reach = float(norm.ppf((1 + limits.pre_trend_level) / 2)) * study.slope_se
-        drift = (abs(study.slope) + reach) * after
-        if not drift <= limits.pre_trend_share * smallest_effect:
-            status, note = "next_tier", f"the trends may part by {drift:.3g} over the post window"
+    after = len(panel.periods) - int(panel.starts[panel.is_treated].min())
+    reach = float(norm.ppf((1 + limits.pre_trend_level) / 2)) * study.slope_se * after
+    seen = reach + float(norm.ppf(limits.power)) * study.slope_se * after
+    sound, note = p > limits.pre_trend_p, f"p of all leads; a drift of {seen:.3g} would be seen"
+    if smallest_effect is not None and sound:
+        drift = abs(study.slope) * after + reach
+        sound = drift <= limits.pre_trend_share * smallest_effect
+        if not sound:
+            note = f"the trends may part by {drift:.3g} over the post window"
     return Guard(
         id="pre_trend",
-        status=status,  # type: ignore[arg-type]  # one of two literals
+        status="pass" if sound else "next_tier",
         value=p,
         threshold=limits.pre_trend_p,
         note=note,
@@ -231,15 +258,19 @@ def pre_fit(estimate: Estimate, *, limits: Thresholds = THRESHOLDS) -> Guard:
 
 
 def placebo_space(estimate: Estimate, *, limits: Thresholds = THRESHOLDS) -> Guard:
-    """Ask how the treated unit ranks among controls treated as if."""
+    """Ask how the treated unit ranks among controls treated as if.
+
+    Where more than a tenth of them rank as high, nothing was detected: the finding says so, and
+    the grade, of what little an effect can be, is not lowered for it.
+    """
     if estimate.p_method not in {"placebo_space", "randomisation"}:
         return unasked("placebo_space", estimate)
     if math.isnan(estimate.p):
         return Guard(id="placebo_space", status="cap_C", note=estimate.why.get("p", ""))
-    weak = limits.placebo_space_p < estimate.p <= limits.placebo_space_p_weak
+    failed: Status = "cap_C" if estimate.p <= limits.placebo_space_p_weak else "reported"
     return Guard(
         id="placebo_space",
-        status="cap_C" if weak else "pass",
+        status="pass" if estimate.p <= limits.placebo_space_p else failed,
         value=estimate.p,
         threshold=limits.placebo_space_p,
         note=f"the least p that these units allow is {estimate.p_min:.3g}",
@@ -329,10 +360,13 @@ def specification(
     point: Point,
     limits: Thresholds = THRESHOLDS,
 ) -> Guard:
-    """Ask whether the sign survives: without each donor, with shorter windows, by other tiers."""
+    """Ask whether the sign survives: without each donor, with shorter windows, by other tiers.
+
+    A window can only be cut: the estimate already takes all that was measured.
+    """
     panel = as_panel(panel)
     found = [one.effect for one in others if math.isfinite(one.effect)]
-    for changed in _variants(panel):
+    for changed in _variants(panel, limits.specification_window):
         try:
             found.append(point(changed))
         except LabError:
@@ -349,17 +383,17 @@ def specification(
     )
 
 
-def _variants(panel: Panel) -> list[Panel]:
-    """Leave out each control in turn, a quarter of the time before, and of the time after."""
+def _variants(panel: Panel, share: float) -> list[Panel]:
+    """Leave out each control in turn, a share of the time before, and of the time after."""
     units, t = np.arange(len(panel.units)), len(panel.periods)
     start = int(panel.starts[panel.is_treated].min())
     controls = np.flatnonzero(~panel.is_treated)
     left_out = controls[:: max(1, len(controls) // 30)] if len(controls) > 1 else controls[:0]
     variants = [panel.only(np.setdiff1d(units, [row])) for row in left_out]
-    if start >= 8:  # noqa: PLR2004 - a quarter of less is no window
-        variants.append(panel.only(units, np.arange(start // 4, t)))
-    if t - start >= 4:  # noqa: PLR2004 - likewise
-        variants.append(panel.only(units, np.arange(t - (t - start) // 4)))
+    if before := int(start * share):
+        variants.append(panel.only(units, np.arange(before, t)))
+    if after := int((t - start) * share):
+        variants.append(panel.only(units, np.arange(t - after)))
     return variants
 
 
@@ -400,7 +434,8 @@ def clusters(
     panel = as_panel(panel)
     count = len(np.unique(panel.clusters))
     exchanged = estimate.p_method in {"randomisation", "placebo_space", "placebo_time", "bootstrap"}
-    broken = math.isnan(estimate.p) or (estimate.p_method == "cluster_t" and not estimate.se > 0)
+    by_error = estimate.p_method in {"cluster_t", "bootstrap"}
+    broken = math.isnan(estimate.p) or (by_error and not estimate.se > 0)
     sound = not broken and (exchanged or count >= limits.clusters)
     if not sound and estimate.p_method == "simulation" and not broken:
         return unasked("clusters", estimate)
@@ -414,25 +449,29 @@ def clusters(
 
 
 def power(effect: float, mde: float, note: str = "") -> Guard:
-    """Ask whether an effect of this size would have been found at all."""
+    """Ask whether an effect of this size would have been found at all; if not, the finding says so.
+
+    That costs no grade: a null result may be firm. An unknown power caps it.
+    """
     if math.isnan(mde):
         return Guard(id="power", status="cap_C", note=note or "it could not be simulated")
+    seen = abs(effect) >= mde
     return Guard(
         id="power",
-        status="pass" if abs(effect) >= mde else "reported",
+        status="pass" if seen else "reported",
         value=abs(effect),
         threshold=mde,
-        note=note,
+        note=note if seen else f"smaller than what would have been found; {note}".rstrip("; "),
     )
 
 
-def weather(found: Weather) -> Guard:
+def weather(found: Weather, *, limits: Thresholds = THRESHOLDS) -> Guard:
     """Tell whether the weather could be taken out; where not, values stay as they were."""
     return Guard(
         id="weather",
         status="pass" if found.passed else "reported",
         value=found.r2,
-        threshold=LEAST_R2,
+        threshold=limits.weather_r2,
         note=found.reason or "share explained in time that was not seen",
     )
 
@@ -453,30 +492,51 @@ def anticipation(
     """Ask whether the time between announcement and start changes the estimate.
 
     Args:
-        with_gap: The estimate with that time kept; the headline leaves it out.
+        with_gap: The estimate with that time kept, which the headline leaves out; None where
+            there was no such time.
         estimate: The headline.
         announced: Whether a date of announcement was supplied.
     """
     if not announced:
         return _unsupplied("anticipation", "a date of announcement")
-    if with_gap is None or isinstance(with_gap, LabError):
+    if with_gap is None:
         return Guard(id="anticipation", status="pass", note="announced with the start")
-    apart = abs(with_gap.effect - estimate.effect)
-    pooled = math.hypot(error_of(with_gap), error_of(estimate))
-    good = apart <= pooled
+    if isinstance(with_gap, LabError):
+        return Guard(id="anticipation", status="soft_fail", note=f"cannot be held: {with_gap}")
+    note = "shift if the time since the announcement is kept"
+    return _shifted("anticipation", with_gap, estimate, note)
+
+
+def _shifted(name: str, other: Estimate, estimate: Estimate, note: str) -> Guard:
+    """Hold the shift between two estimates against their pooled error."""
+    apart = abs(other.effect - estimate.effect)
+    pooled = math.hypot(error_of(other), error_of(estimate))
+    if math.isnan(pooled):
+        note += "; there is no error to hold it against"
     return Guard(
-        id="anticipation",
-        status="pass" if good else "soft_fail",
+        id=name,
+        status="pass" if apart <= pooled else "soft_fail",
         value=apart,
         threshold=pooled,
-        note="shift if the time since the announcement is kept",
+        note=note,
     )
 
 
 def contamination(
-    without_near: Estimate | LabError | None, estimate: Estimate, *, near: Collection[str] | None
+    without_near: Estimate | LabError | None,
+    estimate: Estimate,
+    *,
+    near: Collection[str] | None,
+    spillover: Estimate | None = None,
 ) -> Guard:
-    """Ask whether controls near the treated Places were treated a little, too."""
+    """Ask whether controls near the treated Places were treated a little, too.
+
+    Args:
+        without_near: The estimate against controls beyond the ring only.
+        estimate: The headline.
+        near: Controls within the ring.
+        spillover: What changed at these, against controls beyond the ring: an Effect of its own.
+    """
     if near is None:
         return _unsupplied("contamination", "the distance between units")
     if not near:
@@ -485,15 +545,10 @@ def contamination(
         return Guard(
             id="contamination", status="soft_fail", note="no control remains beyond the ring"
         )
-    apart = abs(without_near.effect - estimate.effect)
-    pooled = math.hypot(error_of(without_near), error_of(estimate))
-    return Guard(
-        id="contamination",
-        status="pass" if apart <= pooled else "soft_fail",
-        value=apart,
-        threshold=pooled,
-        note=f"shift without {len(near)} near controls",
-    )
+    note = f"shift without {len(near)} near controls"
+    if spillover is not None:
+        note += f"; these changed by {spillover.effect:.3g} against the others"
+    return _shifted("contamination", without_near, estimate, note)
 
 
 def concurrent(events: Sequence[str] | None) -> Guard:
@@ -525,17 +580,22 @@ def instrument(changed: Mapping[str, str] | None, treated_left: int) -> Guard:
     )
 
 
-def multiplicity(*, primary: bool | None, q_passed: bool | None = None) -> Guard:
-    """Ask whether this outcome was the one that decides.
+def multiplicity(p: float, *, primary: bool | None, others: Sequence[float] | None = None) -> Guard:
+    """Ask whether this outcome was the one that decides, or holds beside its siblings.
 
     Args:
-        primary: Whether it was; None where there is one outcome only.
-        q_passed: For another one, whether it holds beside its siblings (Benjamini-Hochberg).
+        p: Its p-value. [1]
+        primary: Whether it decides; None where there is one outcome only.
+        others: The p-values of the other secondary outcomes, with which Benjamini-Hochberg holds.
     """
     if primary is None or primary:
         return Guard(id="multiplicity", status="pass", note="the primary outcome")
+    if others is None:
+        return _unsupplied("multiplicity", "the p-value of each other secondary outcome")
+    holds = benjamini_hochberg([p, *others])[0]
     return Guard(
         id="multiplicity",
-        status="pass" if q_passed else "soft_fail",
-        note="secondary" + ("" if q_passed else ", and not significant beside its siblings"),
+        status="pass" if holds else "soft_fail",
+        value=p,
+        note="secondary" + ("" if holds else ", and not significant beside its siblings"),
     )

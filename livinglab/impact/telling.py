@@ -38,6 +38,7 @@ def document(found: Evaluation, sentence: str, **facts: Any) -> Json:
         "passed_over": [
             {"estimator": name, **_guard(one)} for name, one in found.passed_over.items()
         ],
+        "spillover": estimate(found.spillover) if found.spillover else None,
         "sentence": sentence,
         **facts,
         "provenance": provenance(found),

@@ -23,6 +23,7 @@ from scipy.stats import norm
 from sklearn.ensemble import RandomForestRegressor
 
 from livinglab.errors import NotEstimableError, PanelError
+from livinglab.impact.findings import THRESHOLDS
 from livinglab.impact.panel import Dropped, Panel, as_panel
 from livinglab.impact.results import Estimate, Floats, plain
 from livinglab.impact.series import components
@@ -40,11 +41,6 @@ LEAST_PERIODS = 60
 """With value and weather before the start; fewer grow no forest and test none."""
 HELD_OUT = 0.15
 """Share of the time before the start, at its end, that the gate is asked on. [1]"""
-LEAST_R2 = 0.5
-MOST_BIAS = 0.5
-"""In minimum detectable effects."""
-CONTROLS_P = 0.05
-"""At or below it control units changed although nothing was done there."""
 MOST_STRETCH = 2.0
 """Of expectations, to undo the pull to the middle. [1]"""
 LEAST_WEEKS = 8
@@ -721,15 +717,16 @@ class _Gate:
                 f"{self.panel.units[without[0]]} has fewer than {LEAST_PERIODS} periods with "
                 "value and weather before its start to learn from"
             )
-        if not r2 >= LEAST_R2:
+        limits = THRESHOLDS
+        if not r2 >= limits.weather_r2:
             share = f"{max(r2, 0):.0%}" if math.isfinite(r2) else "nothing"
-            return f"weather explains {share} of time held out; {LEAST_R2:.0%} is asked"
-        if not abs(bias) <= MOST_BIAS * mde:
+            return f"weather explains {share} of time held out; {limits.weather_r2:.0%} is asked"
+        if not abs(bias) <= limits.weather_bias * mde:
             return (
                 f"predictions of time held out are off by {bias * unit:.3g}; half the smallest "
-                f"detectable effect, {MOST_BIAS * mde * unit:.3g}, is allowed"
+                f"detectable effect, {limits.weather_bias * mde * unit:.3g}, is allowed"
             )
-        if p <= CONTROLS_P:
+        if p <= limits.weather_controls_p:
             return f"control units changed, too, with the weather taken out (p = {p:.2g})"
         return ""
 

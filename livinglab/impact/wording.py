@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from livinglab.errors import NotFoundError
-from livinglab.impact.findings import THRESHOLDS, Finding, Grade, Letter
+from livinglab.impact.findings import P_VETOES, THRESHOLDS, Finding, Grade, Letter
 from livinglab.impact.panel import Panel, Transform
 from livinglab.impact.results import Estimate, Tier
 
@@ -152,6 +152,9 @@ def sentence_of(
 ) -> str:
     """Say what an Evaluation found; without an estimate, that there are not enough data.
 
+    The checks that left no estimate are named. Where the p-value was vetoed, so is the power that
+    was simulated with it: how small a change would have been missed is then not known.
+
     Args:
         found: The Evaluation.
         unit: Of the values on their own scale, by its UCUM code or as printed.
@@ -162,12 +165,12 @@ def sentence_of(
         NotFoundError: There is no such language.
     """
     if found.headline is None or found.finding is None or found.grade is None:
-        nothing = _words(lang)["sentences"]["nothing"]["named" if indicator else "unnamed"]
-        return str(nothing.format(**_named(lang, indicator)))
+        return _nothing(found, indicator, lang)
+    known = P_VETOES.isdisjoint(found.grade.failed)
     claim = Claim.of(
         found.headline,
         found.panel,
-        mde=math.nan if found.power is None else found.power.mde,
+        mde=found.power.mde if found.power is not None and known else math.nan,
         smallest=found.smallest,
         interval90=found.interval90,
         unit=unit,
@@ -190,8 +193,11 @@ def sentence(found: Finding, grade: Grade, claim: Claim, *, lang: str = "en") ->
 
     Raises:
         NotFoundError: There is no such language.
-        ValueError: A negligible effect without the size that would have mattered.
+        ValueError: A negligible effect without the size that would have mattered, or a cause that
+            is not established with a grade that names one.
     """
+    if found == "not_established" and grade.letter != "D":
+        raise ValueError(f"a cause that is not established has grade D, not {grade.letter}")
     if found == "negligible" and claim.smallest is None:
         raise ValueError("a negligible effect needs the smallest effect of interest")
     parts = [_main(lang, found, grade.letter, claim)]
@@ -318,6 +324,16 @@ def forbidden_in(text: str, letter: Letter, *, lang: str = "en") -> tuple[str, .
 
 
 # --- The parts of a sentence ----------------------------------------------------------------------
+
+
+def _nothing(found: "Evaluation", indicator: str | None, lang: str) -> str:
+    """Say that nothing can be said, and which checks left no estimate."""
+    words = _words(lang)
+    nothing = words["sentences"]["nothing"]["named" if indicator else "unnamed"]
+    failed = [one.id for one in found.guards if one.status == "veto"]
+    failed += [one.id for one in found.passed_over.values()]
+    parts = [nothing.format(**_named(lang, indicator)), *_doubts(lang, "failed", tuple(failed))]
+    return f"{words['numbers']['then'].join(parts)}."
 
 
 def _main(lang: str, found: Finding, letter: Letter, claim: Claim) -> str:

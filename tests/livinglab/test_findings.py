@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livinglab.impact.findings import (
+    CAUSE_VETOES,
     FINDINGS,
     GUARDS,
     LETTERS,
+    P_VETOES,
     THRESHOLDS,
     Finding,
     Grade,
@@ -48,8 +50,9 @@ def found(
     p: float = 0.01,
     mde: float = 2.0,
     sesoi: float | None = None,
+    vetoes: tuple[str, ...] = (),
 ) -> Finding:
-    return finding(effect, interval90, tier=tier, p=p, mde=mde, sesoi=sesoi)
+    return finding(effect, interval90, tier=tier, p=p, mde=mde, sesoi=sesoi, vetoes=vetoes)
 
 
 def graded(
@@ -71,7 +74,7 @@ def test_a_table_that_told_results_is_never_changed():
     """Another threshold is another version: this hash changes only together with the number."""
     told = repr(sorted(asdict(THRESHOLDS).items())).encode()
 
-    assert ("1", "b3911513943b7f38") == (THRESHOLDS.version, hashlib.sha256(told).hexdigest()[:16])
+    assert ("2", "ff5426fc4c7ac239") == (THRESHOLDS.version, hashlib.sha256(told).hexdigest()[:16])
 
 
 def test_every_tier_has_a_ceiling():
@@ -125,6 +128,41 @@ def test_before_after_has_neither_p_nor_power():
     assert "decrease" == naive(-3, (-4, -2))
     assert "increase" == naive(3, (2, 4))
     assert "not_detectable" == naive(-3, (-7, 1))
+
+
+# --- What a veto leaves
+
+
+@pytest.mark.parametrize("guard", sorted(CAUSE_VETOES))
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"effect": 3.0, "interval90": (2.0, 4.0)},
+        {"effect": -0.1, "interval90": (-0.5, 0.5), "sesoi": 1.0, "p": 0.8},
+        {"effect": -0.1, "interval90": (-3.0, 3.0), "p": 0.8},
+    ],
+)
+def test_a_veto_of_the_cause_leaves_nothing_established(guard, tier, numbers):
+    """Neither a fall nor a rise, nor that there was little, nor that more would have been seen."""
+    assert "not_established" != found(tier=tier, **numbers)
+    assert "not_established" == found(tier=tier, vetoes=(guard,), **numbers)
+    shown = Guard(id=guard, status="veto")
+    assert "D" == graded(shown, tier=tier, told="not_established").letter
+
+
+@pytest.mark.parametrize("guard", sorted(P_VETOES))
+def test_a_veto_of_the_p_value_detects_nothing(guard):
+    """However small the number that was called p; nor is anything negligible by the same error."""
+    assert "not_detectable" == found(p=0.001, vetoes=(guard,))
+    assert "negligible" == found(-0.1, (-0.5, 0.5), p=0.001, sesoi=1.0)
+    assert "not_detectable" == found(-0.1, (-0.5, 0.5), p=0.001, sesoi=1.0, vetoes=(guard,))
+
+
+def test_the_cause_is_asked_before_the_p_value():
+    """Where both are vetoed, what cannot be said about the measure comes first."""
+    assert "not_established" == found(vetoes=("clusters", "instrument"))
 
 
 # --- Grades

@@ -19,7 +19,7 @@ from livinglab.errors import NotFoundError
 from livinglab.impact.evaluation import Evaluation
 from livinglab.impact.findings import FINDINGS, GUARDS, LETTERS, Finding, Grade
 from livinglab.impact.panel import Panel
-from livinglab.impact.results import Estimate, Tier
+from livinglab.impact.results import Estimate, Guard, Tier
 from livinglab.impact.wording import (
     LANGUAGES,
     Claim,
@@ -131,12 +131,19 @@ def test_a_d_of_before_and_after_is_a_change():
 
 def test_a_d_by_veto_is_a_difference():
     """An estimate against controls is no change between two windows; the veto is named."""
-    text = said(letter="D", failed=("negative_control",))
+    text = said("not_established", "D", failed=("negative_control",))
 
     assert "Values of NO₂ differed by −2.1 µg/m³ from what was expected" in text
     assert text.endswith(
         "the cause is not established; one check failed: something that the measure cannot touch."
     )
+
+
+@pytest.mark.parametrize("letter", ["A", "B", "C"])
+def test_what_is_not_established_has_no_better_grade(letter):
+    """A veto of the cause is a D: no grade that speaks of one goes with it."""
+    with pytest.raises(ValueError, match=f"has grade D, not {letter}"):
+        said("not_established", letter)
 
 
 def test_not_detectable_says_what_would_have_been_missed():
@@ -263,7 +270,14 @@ def test_a_panel_without_a_start_has_no_windows():
         Claim.of(estimate(effect=-2, low=-3, high=-1), untreated, mde=1)
 
 
-def evaluation(headline: Estimate | None, found: Finding | None) -> Evaluation:
+def evaluation(
+    headline: Estimate | None,
+    found: Finding | None,
+    *,
+    guards: tuple[Guard, ...] = (),
+    passed_over: dict[str, Guard] | None = None,
+    grade: Grade | None = None,
+) -> Evaluation:
     """Only what a sentence asks of an Evaluation."""
     return cast(
         "Evaluation",
@@ -271,10 +285,12 @@ def evaluation(headline: Estimate | None, found: Finding | None) -> Evaluation:
             panel=panel(),
             headline=headline,
             finding=found,
-            grade=Grade(letter="B", weak=("agreement",)) if headline else None,
+            grade=(grade or Grade(letter="B", weak=("agreement",))) if headline else None,
             power=SimpleNamespace(mde=0.5) if headline else None,
             smallest=1.0,
             interval90=(-0.4, 0.2),
+            guards=guards,
+            passed_over=passed_over or {},
         ),
     )
 
@@ -307,6 +323,38 @@ def test_not_enough_data_in_english():
     )
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_who_left_no_estimate_is_named(lang):
+    """A window that was not measured, or comparisons that do not fit: the checks are told."""
+    captured = evaluation(None, None, guards=(Guard(id="capture", status="veto"),))
+    felled = evaluation(None, None, passed_over={"sc": Guard(id="pre_fit", status="next_tier")})
+
+    for found, guard in ((captured, "capture"), (felled, "pre_fit")):
+        text = sentence_of(found, indicator="NO₂", lang=lang)
+        assert check_in_words(guard, lang=lang) in text
+        assert text.endswith(".")
+        assert () == forbidden_in(text, "D", lang=lang)
+
+
+def test_a_window_that_was_not_measured_in_english():
+    """No number, and the reason."""
+    found = evaluation(None, None, guards=(Guard(id="capture", status="veto"),))
+
+    assert (
+        "There are not enough data on NO₂ for an estimate; one check failed: how much was measured."
+    ) == sentence_of(found, indicator="NO₂")
+
+
+def test_without_a_p_nobody_knows_what_would_have_been_missed():
+    """The power was simulated with the p-value that a veto took away."""
+    vetoed = Grade(letter="D", failed=("clusters",))
+    found = evaluation(estimate(effect=-2, low=-3, high=-1), "not_detectable", grade=vetoed)
+
+    text = sentence_of(found)
+
+    assert "How small a change would have been missed is not known; one check failed:" in text
+
+
 # --- Every sentence that there is
 
 
@@ -318,9 +366,16 @@ CLAIMS = [
 ]
 
 
+TOLD = [
+    (found, letter)
+    for found, letter in itertools.product(FINDINGS, LETTERS)
+    if found != "not_established" or letter == "D"
+]
+"""What a grade can go with: a veto of the cause is always a D."""
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("letter", LETTERS)
-@pytest.mark.parametrize("found", FINDINGS)
+@pytest.mark.parametrize(("found", "letter"), TOLD)
 def test_no_sentence_says_more_than_its_grade_permits(found, letter, lang):
     """All claims of all tiers with any number of doubts: nothing forbidden, nothing unfilled."""
     for claim, count in itertools.product(CLAIMS, (0, 1, 2, len(GUARDS))):
@@ -334,16 +389,15 @@ def test_no_sentence_says_more_than_its_grade_permits(found, letter, lang):
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("found", ["decrease", "increase", "negligible", "not_detectable"])
-def test_every_number_has_its_interval_and_windows(found, lang):
+@pytest.mark.parametrize(("found", "letter"), TOLD)
+def test_every_number_has_its_interval_and_windows(found, letter, lang):
     """Whatever the grade: effect or size, both bounds, level, and all four ends."""
-    for letter in LETTERS:
-        text = said(found, letter, lang=lang)
+    text = said(found, letter, lang=lang)
 
-        ends = [period_in_words(one) for one in (*CLAIM.pre, *CLAIM.post)]
-        bounds = ("2.9", "1.3", "90") if found == "negligible" else ("3.0", "1.2", "95")
-        for shown in (*ends, *bounds):
-            assert shown in text.replace(",", "."), (letter, text)
+    ends = [period_in_words(one) for one in (*CLAIM.pre, *CLAIM.post)]
+    bounds = ("2.9", "1.3", "90") if found == "negligible" else ("3.0", "1.2", "95")
+    for shown in (*ends, *bounds):
+        assert shown in text.replace(",", "."), text
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
