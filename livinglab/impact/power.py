@@ -38,7 +38,7 @@ class Power:
     """The smallest effect that would have been found.
 
     Attributes:
-        mde: Found in four of five plantings, whichever its sign; NaN if none could be. [unit]
+        mde: Found in four of five plantings, up and down alike; NaN if none could be. [unit]
         alpha: Level of p at which a planting counts as found.
         plantings: How many were made.
         formula: The same from the textbook's formula, as a cross-check. [unit]
@@ -87,7 +87,7 @@ def minimum_detectable_effect(
         up, down = _found_by_rank(windows, kernel, alpha, rng)
     else:
         up, down = _found_by_placebo(windows, kernel, alpha, rng)
-    mde = max(_smallest(up), _smallest(down))
+    mde = _smallest(np.concatenate([up, down]))
     note = windows.note if math.isfinite(mde) else "no shift is found in four of five plantings"
     return Power(
         mde=mde if math.isfinite(mde) else math.nan,
@@ -109,7 +109,7 @@ def from_error(effects: Floats, se: float, *, alpha: float = LEVELS[0]) -> float
     if not len(effects) or not se > 0:
         return math.nan
     critical = NormalDist().inv_cdf(1 - alpha / 2) * se
-    return max(_smallest(critical - effects), _smallest(critical + effects))
+    return _smallest(np.concatenate([critical - effects, critical + effects]))
 
 
 def from_placebos(effects: Floats, *, alpha: float = LEVELS[0]) -> float:
@@ -129,7 +129,7 @@ def from_placebos(effects: Floats, *, alpha: float = LEVELS[0]) -> float:
         critical = reach(np.delete(effects, n), alpha)
         up.append(critical - effect)
         down.append(critical + effect)
-    mde = max(_smallest(np.array(up)), _smallest(np.array(down))) if up else math.nan
+    mde = _smallest(np.array(up + down)) if up else math.nan
     return mde if math.isfinite(mde) else math.nan
 
 

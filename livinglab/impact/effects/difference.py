@@ -87,9 +87,11 @@ def did(
     """Estimate one effect on all treated cells, beyond effects of units and of periods.
 
     Assumes that without treatment all units would have moved alike, and that the effect is the
-    same whenever it began. Errors may correlate within clusters [1]; with few treated units or
-    clusters, treatment paths are exchanged among clusters within strata [2] instead, and the
-    interval is everything that this test does not reject.
+    same whenever it began. Errors may correlate within clusters [1]; they are taken for as certain
+    as the smaller side allows, t(min(treated clusters, others) − 1), for the clusters of the larger
+    one tell little about the smaller. With few treated units or clusters, treatment paths are
+    exchanged among clusters within strata [2] instead, and the interval is everything that this
+    test does not reject.
 
     Args:
         panel: Cells may be missing; covariates enter as further regressors. [N, T]
@@ -122,9 +124,10 @@ def did(
     why: dict[str, str] = {}
     p, p_min, method, low, high = math.nan, 0.0, "none", -math.inf, math.inf
     if clusters > 1 and se > 1e-9 * max(abs(fit.effect), np.abs(fit.values).max(), 1e-300):
-        quantile = float(t_distribution.ppf((1 + level) / 2, clusters - 1))
+        left = _left(panel)
+        quantile = float(t_distribution.ppf((1 + level) / 2, left))
         low, high = fit.effect - quantile * se, fit.effect + quantile * se
-        p = float(2 * t_distribution.sf(abs(fit.effect) / se, clusters - 1))
+        p = float(2 * t_distribution.sf(abs(fit.effect) / se, left))
         method = "cluster_t"
     else:
         se, why["se"], why["p"] = math.nan, "errors do not vary between clusters", "see se"
@@ -165,6 +168,14 @@ def did(
         paths={"periods": panel.periods, "observed": observed, "counterfactual": expected},
         why=why | reason,
     )
+
+
+def _left(panel: Panel) -> int:
+    """Degrees of freedom: clusters of the smaller side, less one; at least one."""
+    treated = np.unique(panel.clusters[panel.is_treated])
+    never = np.setdiff1d(panel.clusters, treated)
+    sides = [len(one) for one in (treated, never) if len(one)]
+    return max(1, min(sides) - 1)
 
 
 def _cells(panel: Panel) -> Floats:
@@ -263,8 +274,14 @@ def _poisson_fit(panel: Panel) -> _Fit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Exchange:
-    """Effects of other assignments: fixed − δ0·moving, were the true effect δ0. [B]"""
+class Exchange:
+    """Effects of other assignments: fixed − δ0·moving, were the true effect δ0. [B]
+
+    Attributes:
+        effect: Of the real assignment.
+        fixed: Of the others, on the values as they are. [B]
+        moving: Of the others, on the real treatment as if it were the values. [B]
+    """
 
     effect: float
     fixed: Floats
@@ -278,6 +295,7 @@ class _Exchange:
         )
 
     def p(self) -> float:
+        """Rank the real effect among the others."""
         return float((1 + self.count(np.zeros(1))[0]) / (len(self.fixed) + 1))
 
     def interval(self, alpha: float) -> tuple[float, float]:
@@ -307,11 +325,11 @@ class _Exchange:
         return low, high
 
 
-def _exchanged(panel: Panel, fit: _Fit, draws: int, rng: Generator) -> _Exchange | None:
+def _exchanged(panel: Panel, fit: _Fit, draws: int, rng: Generator) -> Exchange | None:
     """Estimate the effect under other assignments; None where that would touch too many cells."""
-    starts = np.array(list(_assignments(panel, draws, rng)))
+    starts = np.array(list(assignments(panel, draws, rng)))
     if not len(starts):
-        return _Exchange(fit.effect, np.empty(0), np.empty(0))
+        return Exchange(fit.effect, np.empty(0), np.empty(0))
     t = len(panel.periods)
     cohorts = np.unique(panel.starts[panel.is_treated])
     whole = bool((fit.weights > 0).all()) and not len(fit.others)
@@ -322,7 +340,7 @@ def _exchanged(panel: Panel, fit: _Fit, draws: int, rng: Generator) -> _Exchange
     return _projected(panel, fit, starts, cohorts)
 
 
-def _contrasts(panel: Panel, fit: _Fit, assigned: NDArray[np.bool_]) -> _Exchange:
+def _contrasts(panel: Panel, fit: _Fit, assigned: NDArray[np.bool_]) -> Exchange:
     """On a complete panel the effect is a difference of mean changes."""
     start = int(panel.starts[panel.is_treated][0])
     change = panel.values[:, start:].mean(axis=1) - panel.values[:, :start].mean(axis=1)
@@ -333,10 +351,10 @@ def _contrasts(panel: Panel, fit: _Fit, assigned: NDArray[np.bool_]) -> _Exchang
         off = ~assigned * panel.weights
         return np.asarray(on @ values / on.sum(axis=1) - off @ values / off.sum(axis=1))
 
-    return _Exchange(fit.effect, contrast(change), contrast(moved))
+    return Exchange(fit.effect, contrast(change), contrast(moved))
 
 
-def _projected(panel: Panel, fit: _Fit, starts: Ints, cohorts: Ints) -> _Exchange:
+def _projected(panel: Panel, fit: _Fit, starts: Ints, cohorts: Ints) -> Exchange:
     """Project every possible (unit, start) once; each assignment is a sum of those."""
     n, t = panel.values.shape
     units = np.arange(n)
@@ -358,10 +376,10 @@ def _projected(panel: Panel, fit: _Fit, starts: Ints, cohorts: Ints) -> _Exchang
     mine = np.concatenate([panel.starts == start for start in cohorts]).astype(float)
     size = np.einsum("bi,ij,bj->b", chosen, inner, chosen, optimize=True)
     size = np.maximum(size, 1e-300)
-    return _Exchange(fit.effect, chosen @ scores / size, chosen @ inner @ mine / size)
+    return Exchange(fit.effect, chosen @ scores / size, chosen @ inner @ mine / size)
 
 
-def _assignments(panel: Panel, draws: int, rng: Generator) -> Iterator[Ints]:
+def assignments(panel: Panel, draws: int, rng: Generator) -> Iterator[Ints]:
     """Yield starts of units under other assignments of paths to clusters, within strata.
 
     All of them where one start and no strata leave few; else so many at random, which may repeat.
@@ -583,7 +601,7 @@ def _pre_p(
         return float(np.nansum(mean**2))
 
     mine = size(panel.starts)
-    others = [size(starts) for starts in _assignments(panel, draws, rng)]
+    others = [size(starts) for starts in assignments(panel, draws, rng)]
     if not others or math.isnan(mine):
         return math.nan, "randomisation"
     return (1 + sum(one >= mine * (1 - 1e-9) for one in others)) / (

@@ -6,18 +6,20 @@ that are under way already; here nobody is compared with who is treated.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import t as t_distribution
 
 from livinglab.errors import NotEstimableError
+from livinglab.impact.effects.difference import FEW_CLUSTERS, FEW_TREATED, Exchange, assignments
+from livinglab.impact.exchange import reach
 from livinglab.impact.panel import Panel, as_panel
-from livinglab.impact.results import Estimate, Floats, period, plain
+from livinglab.impact.results import UNBOUNDED, Estimate, Floats, period, plain
 
 Control = Literal["never", "notyet"]
 Rule = Literal["available", "complete"]
@@ -25,6 +27,9 @@ AT_ONCE = 64
 """Resamples whose means are computed together."""
 FEW_LEFT = 0.5
 """Of the draws: with fewer that are usable, the bootstrap says nothing."""
+LARGEST_EXCHANGE = 400_000_000
+"""Cells that all exchanges of starts together may touch, but for the fewest that are made."""
+FEWEST_EXCHANGES = 99
 
 
 def callaway_santanna(
@@ -41,15 +46,20 @@ def callaway_santanna(
     ATT(g, t) = change of cohort g since its base, the last period before g, minus the same change
     of the controls. Units weigh by ``panel.weights``; a cohort by its number of units [1].
 
+    Units are resampled for the error, which is taken for as certain as the smallest cohort allows,
+    t(units − 1). A resample of a few units spreads too little: with fewer than 10 in a cohort or
+    among the never treated, or fewer than 20 clusters, starts are exchanged among clusters within
+    strata instead [2], and the interval is everything that this test does not reject.
+
     Args:
         panel: Cells may be missing; starts may differ. [N, T]
         control_group: ``never`` treated units, or ``notyet`` treated ones as well.
         unbalanced: ``available`` takes each mean over the units that were observed in that cell,
             ``complete`` over those observed both then and at the base. Both are told in
             ``detail``.
-        draws: Resamples of units; 0: no inference.
+        draws: Resamples of units, or exchanges of starts; 0: no inference.
         level: Coverage of the interval. [1]
-        rng: Draws units.
+        rng: Draws units, or starts.
 
     Returns:
         The simple average. ``detail`` has it by cohort and by time since the start, each with its
@@ -60,6 +70,7 @@ def callaway_santanna(
 
     References:
         [1] B. Callaway, P. H. C. Sant'Anna, J. Econometrics 225 (2), 200-230, 2021.
+        [2] T. J. Conley, C. R. Taber, Rev. Econ. Stat. 93 (1), 113-125, 2011.
     """
     panel = as_panel(panel)
     if panel.transform == "poisson":
@@ -72,29 +83,20 @@ def callaway_santanna(
         raise NotEstimableError("no cohort was observed both at its base and after its start")
     other: Rule = "complete" if unbalanced == "available" else "available"
     beside = float(_estimates(panel, cells, other, once).simple[0])
-    samples = _resampled(panel, cells, unbalanced, draws, rng) if draws else None
-    quantile = float(norm.ppf((1 + level) / 2))
-    se, p, why = math.nan, math.nan, {}
-    if samples is not None and len(samples.simple) >= FEW_LEFT * draws:
-        se = float(samples.simple.std(ddof=1))
-    if se > 0:
-        p = float(2 * norm.sf(abs(effect) / se))
-    else:
-        se = math.nan
-        why = {"se": "too few units to resample", "p": "see se"}
-    reach = quantile * se if se > 0 else math.inf
+    inferred = _infer(panel, cells, unbalanced, found, _Draws(draws, level, rng))
     paths, relative, reason = _paths(panel, cells, found)
     return Estimate(
         estimator="cs",
         tier="T2",
         effect=effect,
-        low=effect - reach,
-        high=effect + reach,
+        low=inferred.low,
+        high=inferred.high,
         level=level,
         relative=relative,
-        se=se,
-        p=p,
-        p_method="bootstrap" if samples is not None else "none",
+        se=inferred.se,
+        p=inferred.p,
+        p_min=inferred.p_min,
+        p_method=inferred.method,
         n=int(panel.observed.sum()),
         detail={
             "start": int(cells.cohorts.min()),
@@ -110,21 +112,19 @@ def callaway_santanna(
             "by_group": _told(
                 [period(panel.periods[start]) for start in cells.cohorts],
                 found.by_group[0],
-                None if samples is None else samples.by_group,
-                quantile,
+                inferred.by_group,
                 "group",
             ),
             "event": _told(
                 cells.events.tolist(),
                 found.by_event[0],
-                None if samples is None else samples.by_event,
-                quantile,
+                inferred.by_event,
                 "e",
             ),
-            "draws": 0 if samples is None else len(samples.simple),
+            "draws": inferred.draws,
         },
         paths=paths,
-        why=why | reason,
+        why=dict(inferred.why) | reason,
     )
 
 
@@ -132,6 +132,7 @@ def callaway_santanna(
 class _Cells:
     """Which cohorts there are, and which cells of theirs are compared."""
 
+    control_group: Control
     cohorts: NDArray[np.int64]
     sizes: Floats
     """Units of each cohort, by weight."""
@@ -159,7 +160,7 @@ def _cells(panel: Panel, control_group: Control) -> _Cells:
             later = panel.starts[:, None] > np.maximum(np.arange(t), start - 1)[None, :]
             controls[c] = later & ~members[c][:, None]
     events = np.arange(-int(cohorts.max()), t - int(cohorts.min()))
-    return _Cells(cohorts, members @ panel.weights, members, controls, events)
+    return _Cells(control_group, cohorts, members @ panel.weights, members, controls, events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,18 @@ def _estimates(panel: Panel, cells: _Cells, rule: Rule, times: Floats) -> _Found
         rule: Of missing cells.
         times: How often each sample holds each unit. [B, N]
     """
+    att, sizes = _att(panel, cells, rule, times)
+    after = np.broadcast_to(_after(cells, att.shape[2]), att.shape).astype(float)
+    return _Found(
+        _simple(att, sizes, cells),
+        _average(att, after, axis=(2,)),
+        _by_event(att, sizes, cells),
+        att,
+    )
+
+
+def _att(panel: Panel, cells: _Cells, rule: Rule, times: Floats) -> tuple[Floats, Floats]:
+    """ATT(g, t) in each sample [B, C, T], and the size of each cohort [B, C]."""
     t = len(panel.periods)
     weights = times * panel.weights
     values, seen = np.nan_to_num(panel.values), panel.observed.astype(float)
@@ -202,14 +215,17 @@ def _estimates(panel: Panel, cells: _Cells, rule: Rule, times: Floats) -> _Found
             changes.append(now - then)
         att[:, c] = changes[0] - changes[1]
     sizes = weights @ cells.members.T
-    sizes = np.where(sizes > 0, sizes, np.nan)
-    after = np.arange(t)[None, :] >= cells.cohorts[:, None]
-    return _Found(
-        _average(att, sizes[:, :, None] * after, axis=(1, 2)),
-        _average(att, np.broadcast_to(after, att.shape).astype(float), axis=(2,)),
-        _by_event(att, sizes, cells),
-        att,
-    )
+    return att, np.where(sizes > 0, sizes, np.nan)
+
+
+def _after(cells: _Cells, t: int) -> NDArray[np.bool_]:
+    """Periods from each cohort's start on. [C, T]"""
+    return np.asarray(np.arange(t)[None, :] >= cells.cohorts[:, None])
+
+
+def _simple(att: Floats, sizes: Floats, cells: _Cells) -> Floats:
+    """Average over all cohorts and periods since their start. [B]"""
+    return _average(att, sizes[:, :, None] * _after(cells, att.shape[2]), axis=(1, 2))
 
 
 def _means(weights: Floats, values: Floats, seen: Floats) -> Floats:
@@ -230,13 +246,162 @@ def _average(values: Floats, weights: Floats, axis: tuple[int, ...]) -> Floats:
 
 def _by_event(att: Floats, sizes: Floats, cells: _Cells) -> Floats:
     t = att.shape[2]
-    found = np.full((len(att), len(cells.events)), np.nan)
-    for k, event in enumerate(cells.events):
-        columns = cells.cohorts + event
-        rows = np.flatnonzero((columns >= 0) & (columns < t))
-        if len(rows):
-            found[:, k] = _average(att[:, rows, columns[rows]], sizes[:, rows], axis=(1,))
-    return found
+    columns = cells.cohorts[:, None] + cells.events[None, :]
+    inside = (columns >= 0) & (columns < t)
+    rows = np.arange(len(cells.cohorts))[:, None]
+    shifted = np.where(inside, att[:, rows, np.where(inside, columns, 0)], np.nan)
+    return _average(shifted, np.broadcast_to(sizes[:, :, None], shifted.shape), axis=(1,))
+
+
+# --- How sure that is ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """How many, at which level, and from where."""
+
+    count: int
+    level: float
+    rng: Generator
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Of several effects: standard errors, and half their intervals; NaN where unknown. [K]"""
+
+    se: Floats
+    half: Floats
+
+    @classmethod
+    def unknown(cls, count: int) -> "_Errors":
+        return cls(np.full(count, np.nan), np.full(count, np.nan))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inferred:
+    by_group: _Errors
+    by_event: _Errors
+    low: float = -math.inf
+    high: float = math.inf
+    se: float = math.nan
+    p: float = math.nan
+    p_min: float = 0.0
+    method: str = "none"
+    draws: int = 0
+    why: Mapping[str, str]
+
+
+def _infer(panel: Panel, cells: _Cells, rule: Rule, found: _Found, draws: _Draws) -> _Inferred:
+    if not draws.count:
+        return _unknown(cells, "no draws were asked for")
+    return (_exchanged if _few(panel, cells) else _bootstrapped)(panel, cells, rule, found, draws)
+
+
+def _unknown(cells: _Cells, reason: str) -> _Inferred:
+    return _Inferred(
+        by_group=_Errors.unknown(len(cells.cohorts)),
+        by_event=_Errors.unknown(len(cells.events)),
+        why={"se": reason, "p": "see se", "low": UNBOUNDED, "high": UNBOUNDED},
+    )
+
+
+def _smallest(panel: Panel, cells: _Cells) -> int:
+    """Units of the smallest cohort, or never treated, where any is."""
+    never = int((~panel.is_treated).sum())
+    cohorts = int(cells.members.sum(axis=1).min())
+    return min(cohorts, never) if never else cohorts
+
+
+def _few(panel: Panel, cells: _Cells) -> bool:
+    clusters = len(np.unique(panel.clusters))
+    return _smallest(panel, cells) < FEW_TREATED or clusters < FEW_CLUSTERS
+
+
+def _bootstrapped(
+    panel: Panel, cells: _Cells, rule: Rule, found: _Found, draws: _Draws
+) -> _Inferred:
+    samples = _resampled(panel, cells, rule, draws.count, draws.rng)
+    usable = len(samples.simple) >= max(2, FEW_LEFT * draws.count)
+    se = float(samples.simple.std(ddof=1)) if usable else math.nan
+    if not se > 0:
+        return _unknown(cells, "too few units to resample")
+    left = max(1, _smallest(panel, cells) - 1)
+    quantile = float(t_distribution.ppf((1 + draws.level) / 2, left))
+    effect = float(found.simple[0])
+
+    def errors(each: Floats) -> _Errors:
+        spread = np.array([_spread(column) for column in each.T])
+        return _Errors(spread, quantile * spread)
+
+    return _Inferred(
+        low=effect - quantile * se,
+        high=effect + quantile * se,
+        se=se,
+        p=float(2 * t_distribution.sf(abs(effect) / se, left)),
+        method="bootstrap",
+        draws=len(samples.simple),
+        by_group=errors(samples.by_group),
+        by_event=errors(samples.by_event),
+        why={},
+    )
+
+
+def _spread(column: Floats) -> float:
+    known = column[~np.isnan(column)]
+    return float(known.std(ddof=1)) if len(known) > 1 else math.nan
+
+
+def _exchanged(panel: Panel, cells: _Cells, rule: Rule, found: _Found, draws: _Draws) -> _Inferred:
+    """Give the starts to other units: what this finds is what chance would.
+
+    For groups and for times since the start the values are taken without the effects that were
+    found, so that what is exchanged is what chance left.
+    """
+    most = max(FEWEST_EXCHANGES, LARGEST_EXCHANGE // panel.values.size)
+    others = list(assignments(panel, min(draws.count, most), draws.rng))
+    without = panel.with_values(panel.values - _effects(panel, cells, found))
+    given = panel.with_values(np.where(panel.observed, panel.treatment.astype(float), np.nan))
+    once = np.ones((1, len(panel.units)))
+    fixed, moving, left = [], [], []
+    for starts in others:
+        exchanged = _cells(replace(panel, starts=starts), cells.control_group)
+        fixed.append(_simple(*_att(panel, exchanged, rule, once), exchanged)[0])
+        moving.append(_simple(*_att(given, exchanged, rule, once), exchanged)[0])
+        left.append(_estimates(without, exchanged, rule, once))
+    known = ~np.isnan(np.array(fixed, dtype=float))
+    chance = np.array([one.simple[0] for one in left])[known]
+    if len(chance) < 2 or not chance.std() > 0:  # noqa: PLR2004 - one has no spread
+        return _unknown(cells, "too few clusters to exchange, or values that do not differ")
+    exchange = Exchange(float(found.simple[0]), np.array(fixed)[known], np.array(moving)[known])
+    low, high = exchange.interval(1 - draws.level)
+    why = {side: UNBOUNDED for side, bound in (("low", low), ("high", high)) if math.isinf(bound)}
+
+    def errors(each: Floats) -> _Errors:
+        spread = np.array([_spread(column) for column in each.T])
+        half = [reach(column[~np.isnan(column)], 1 - draws.level) for column in each.T]
+        return _Errors(spread, np.array(half))
+
+    return _Inferred(
+        low=low,
+        high=high,
+        se=float(chance.std(ddof=1)),
+        p=exchange.p(),
+        p_min=1 / (len(chance) + 1),
+        method="randomisation",
+        draws=len(chance),
+        by_group=errors(np.array([one.by_group[0] for one in left])),
+        by_event=errors(np.array([one.by_event[0] for one in left])),
+        why=why,
+    )
+
+
+def _effects(panel: Panel, cells: _Cells, found: _Found) -> Floats:
+    """The effect that was found in each cell; 0 where none was. [N, T]"""
+    effects = np.zeros(panel.values.shape)
+    for c, start in enumerate(cells.cohorts):
+        on = np.arange(len(panel.periods)) >= start
+        effects[cells.members[c]] = np.where(on, np.nan_to_num(found.att[0, c]), 0.0)
+    return effects
 
 
 def _resampled(panel: Panel, cells: _Cells, rule: Rule, draws: int, rng: Generator) -> _Found:
@@ -271,19 +436,14 @@ def _resampled(panel: Panel, cells: _Cells, rule: Rule, draws: int, rng: Generat
     )
 
 
-def _told(
-    names: list[Any], effects: Floats, samples: Floats | None, quantile: float, name: str
-) -> list[Mapping[str, Any]]:
+def _told(names: list[Any], effects: Floats, errors: _Errors, name: str) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
-    for k, (key, effect) in enumerate(zip(names, effects, strict=True)):
+    for key, effect, se, half in zip(names, effects, errors.se, errors.half, strict=True):
         if math.isnan(effect):
             continue
         row: dict[str, Any] = {name: key, "effect": float(effect)}
-        if samples is not None and len(samples) > 1:
-            known = samples[:, k][~np.isnan(samples[:, k])]
-            se = float(known.std(ddof=1)) if len(known) > 1 else math.nan
-            if se > 0:
-                row |= {"low": effect - quantile * se, "high": effect + quantile * se, "se": se}
+        if se > 0 and math.isfinite(half):
+            row |= {"low": effect - half, "high": effect + half, "se": se}
         rows.append(plain(row))
     return rows
 
@@ -295,12 +455,7 @@ def _paths(
     rows = panel.is_treated
     weights = np.where(panel.observed[rows], panel.weights[rows][:, None], 0.0)
     total = weights.sum(axis=0)
-    att = np.zeros((int(rows.sum()), len(panel.periods)))
-    for c, start in enumerate(cells.cohorts):
-        mine = panel.starts[rows] == start
-        att[mine] = np.where(
-            np.arange(len(panel.periods)) >= start, np.nan_to_num(found.att[0, c]), 0
-        )
+    att = _effects(panel, cells, found)[rows]
     values = np.nan_to_num(panel.values[rows])
     with np.errstate(invalid="ignore", divide="ignore"):
         observed = (values * weights).sum(axis=0) / total

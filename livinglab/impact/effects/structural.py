@@ -41,8 +41,9 @@ def structural(
     most *max_controls*, are shrunk into one regressor by ridge regression, because controls
     without a signal drift when taken as they are. Covariates enter as they are.
 
-    The p-value of record compares with dates before the start, parameters held; the interval is
-    that of the simulated paths.
+    The p-value of record compares with dates before the start: there controls are chosen anew and
+    weighed by what lay before the date, and only the variances are held. The interval is that of
+    the simulated paths.
 
     Args:
         panel: One start. [N, T]
@@ -67,8 +68,9 @@ def structural(
         raise NotEstimableError("uc has no Poisson form; use level or log")
     start, t = panel.start, len(panel.periods)
     y = panel.mean_treated()
-    regressors, names = _regressors(panel, y, start, max_controls)
-    model = _Model(y, regressors, seasonal, start)
+    chooser = _Chooser(panel, y, max_controls)
+    model = _Model(y, chooser, seasonal, start)
+    names = chooser.names(start)
     paths = model.paths(repetitions, rng)
     after = ~np.isnan(y[start:])
     if not after.any():
@@ -148,7 +150,7 @@ def structural_step(
     step = (np.arange(len(y)) >= start).astype(float)
     columns = [step, *(_mean(panel, column) for column in panel.covariates.values())]
     scale = _scale(y)
-    fitted = _fit(y / scale, np.stack(columns, axis=1), seasonal)
+    fitted = _fit(_series(y / scale, np.stack(columns, axis=1), seasonal, coefficients=True))
     position = list(fitted.param_names).index("beta.x1")
     effect = float(fitted.params[position]) * scale
     se = float(fitted.bse[position]) * scale
@@ -188,41 +190,62 @@ def _scale(y: Floats) -> float:
     return spread
 
 
-def _regressors(panel: Panel, y: Floats, start: int, most: int) -> tuple[Floats, list[str]]:
-    """Covariates, and the best controls as one column; names of those controls."""
-    columns = [_mean(panel, column) for column in panel.covariates.values()]
-    rows = np.flatnonzero(~panel.is_treated & panel.observed.all(axis=1))
-    known = ~np.isnan(y[:start])
-    names: list[str] = []
-    if len(rows) and most and known.sum() > LEAST_BEFORE:
-        before = panel.values[rows, :start][:, known]
-        target = y[:start][known]
-        spread = before.std(axis=1)
-        rows, before, spread = rows[spread > 0], before[spread > 0], spread[spread > 0]
-        if len(rows) and target.std() > 0:
-            centred = (before - before.mean(axis=1, keepdims=True)) / spread[:, None]
-            goal = (target - target.mean()) / target.std()
-            strength = np.abs(centred @ goal) / len(goal)
-            best = np.argsort(-strength, kind="stable")[:most]
-            chosen = centred[best]
-            gram = chosen @ chosen.T / len(goal) + RIDGE / math.sqrt(len(goal)) * np.eye(len(best))
-            weights = np.linalg.solve(gram, chosen @ goal / len(goal))
-            whole = panel.values[rows[best]]
-            shifted = (whole - before[best].mean(axis=1, keepdims=True)) / spread[best][:, None]
-            columns.append(weights @ shifted)
-            names = [panel.units[row] for row in rows[best]]
-    found = np.stack(columns, axis=1) if columns else np.empty((len(y), 0))
-    return found, names
+class _Chooser:
+    """Covariates, and the best controls as one column, by what can be known at a date."""
+
+    def __init__(self, panel: Panel, y: Floats, most: int) -> None:
+        self.y, self.most = y, most
+        self.covariates = [_mean(panel, column) for column in panel.covariates.values()]
+        whole = ~panel.is_treated & panel.observed.all(axis=1)
+        self.controls = panel.values[whole]
+        self.units = [panel.units[row] for row in np.flatnonzero(whole)]
+
+    def regressors(self, date: int) -> Floats:
+        """Return one column for each covariate, and one of controls if any is used. [T, K]"""
+        rows, weights, mean, spread = self._best(date)
+        columns = list(self.covariates)
+        if len(rows):
+            columns.append(weights @ ((self.controls[rows] - mean[:, None]) / spread[:, None]))
+        return np.stack(columns, axis=1) if columns else np.empty((len(self.y), 0))
+
+    def names(self, date: int) -> list[str]:
+        """Name the controls that are used."""
+        return [self.units[row] for row in self._best(date)[0]]
+
+    def _best(self, date: int) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
+        """Controls, their weights, and how each is standardised, on what lies before a date."""
+        known = ~np.isnan(self.y[:date])
+        before, target = self.controls[:, :date][:, known], self.y[:date][known]
+        none = np.empty(0)
+        if known.sum() <= LEAST_BEFORE or not target.std() > 0:
+            return none.astype(np.int64), none, none, none
+        mean, spread = before.mean(axis=1), before.std(axis=1)
+        varied = np.flatnonzero(spread > 0)
+        centred = (before[varied] - mean[varied, None]) / spread[varied, None]
+        goal = (target - target.mean()) / target.std()
+        order = np.argsort(-np.abs(centred @ goal), kind="stable")[: self.most]
+        chosen, rows = centred[order], varied[order]
+        shrunk = RIDGE / math.sqrt(len(goal)) * np.eye(len(rows))
+        gram = chosen @ chosen.T / len(goal) + shrunk
+        weights = np.linalg.solve(gram, chosen @ goal / len(goal))
+        return rows, weights, mean[rows], spread[rows]
 
 
-def _fit(y: Floats, regressors: Floats, seasonal: int | None) -> Any:
-    model = UnobservedComponents(
+def _series(
+    y: Floats, regressors: Floats, seasonal: int | None, *, coefficients: bool = False
+) -> Any:
+    """Make the model; coefficients of regressors are states, unless they are to be parameters."""
+    return UnobservedComponents(
         y,
         level="llevel",
         seasonal=seasonal,
         stochastic_seasonal=False,
         exog=regressors if regressors.shape[1] else None,
+        mle_regression=coefficients,
     )
+
+
+def _fit(model: Any) -> Any:
     with warnings.catch_warnings():  # a flat likelihood still gives the best parameters it has
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -235,20 +258,21 @@ def _fit(y: Floats, regressors: Floats, seasonal: int | None) -> Any:
 class _Model:
     """The series before the start, standardised, and what it expects after any date."""
 
-    def __init__(self, y: Floats, regressors: Floats, seasonal: int | None, start: int) -> None:
-        needed = LEAST_BEFORE + (seasonal or 0) + regressors.shape[1]
+    def __init__(self, y: Floats, chooser: _Chooser, seasonal: int | None, start: int) -> None:
+        self.chooser, self.seasonal, self.start = chooser, seasonal, start
+        self.regressors = self._standardised(start)
+        needed = LEAST_BEFORE + (seasonal or 0) + self.regressors.shape[1]
         if int((~np.isnan(y[:start])).sum()) < needed:
             raise NotEstimableError(f"needs {needed} periods before the start")
         self.mean, self.spread = float(np.nanmean(y[:start])), _scale(y[:start])
         self.y = (y - self.mean) / self.spread
-        centre = regressors[:start].mean(axis=0)
-        spread = regressors[:start].std(axis=0)
-        self.regressors = (regressors - centre) / np.where(spread > 0, spread, 1.0)
-        self.seasonal, self.start = seasonal, start
-        self.result = _fit(self.y[:start], self.regressors[:start], seasonal)
+        self.result = _fit(_series(self.y[:start], self.regressors[:start], seasonal))
 
-    def _after(self, first: int, last: int) -> Floats | None:
-        return self.regressors[first:last] if self.regressors.shape[1] else None
+    def _standardised(self, date: int) -> Floats:
+        regressors = self.chooser.regressors(date)
+        spread = regressors[:date].std(axis=0)
+        centred = regressors - regressors[:date].mean(axis=0)
+        return np.asarray(centred / np.where(spread > 0, spread, 1.0))
 
     def fitted(self) -> Floats:
         """One step ahead, before the start."""
@@ -261,26 +285,25 @@ class _Model:
             ahead,
             repetitions=repetitions,
             anchor="end",
-            exog=self._after(self.start, len(self.y)),
+            exog=_after(self.regressors, self.start, len(self.y)),
             rng=rng,
         )
         found = np.asarray(drawn, dtype=np.float64).reshape(ahead, repetitions).T
         return found * self.spread + self.mean
 
     def placebos(self, after: int) -> Floats:
-        """Forecast from dates before the start, with the same parameters. [dates]"""
+        """Forecast from dates before the start, with the same variances. [dates]"""
         found = []
         for date, end in fake_dates(self.start, after, most=MOST_DATES):
             seen: NDArray[Any] = self.y[:date]
             if np.isnan(seen).all() or np.isnan(self.y[date:end]).all():
                 continue
-            before = UnobservedComponents(
-                seen,
-                level="llevel",
-                seasonal=self.seasonal,
-                stochastic_seasonal=False,
-                exog=self._after(0, date),
-            ).filter(self.result.params)
-            expected = before.forecast(end - date, exog=self._after(date, end))
+            regressors = self._standardised(date)
+            before = _series(seen, regressors[:date], self.seasonal).filter(self.result.params)
+            expected = before.forecast(end - date, exog=_after(regressors, date, end))
             found.append(float(np.nanmean(self.y[date:end] - expected)) * self.spread)
         return np.array(found)
+
+
+def _after(regressors: Floats, first: int, last: int) -> Floats | None:
+    return regressors[first:last] if regressors.shape[1] else None
