@@ -2,6 +2,7 @@
 
 from livinglab.impact.effects.difference import before_after, did, event_study
 from livinglab.impact.effects.interrupted import interrupted
+from livinglab.impact.effects.pooling import pool
 from livinglab.impact.effects.staggered import callaway_santanna
 from livinglab.impact.effects.structural import structural, structural_step
 from livinglab.impact.effects.synthetic import synthetic_control, synthetic_did
@@ -12,6 +13,7 @@ __all__ = [
     "did",
     "event_study",
     "interrupted",
+    "pool",
     "structural",
     "structural_step",
     "synthetic_control",
