@@ -268,7 +268,7 @@ def test_message_published_while_away_arrives(session):
 
 
 def test_lost_connection_is_no_error(repeating):
-    """The same iterator goes on over a new connection."""
+    """The same iterator goes on over a new connection; what was on its way back may come again."""
     connection = repeating.begun()
     repeating.publish("a")
     connection.read(1)
@@ -276,7 +276,10 @@ def test_lost_connection_is_no_error(repeating):
     repeating.lose(connection.broker)
     repeating.publish("b")
 
-    assert ["b"] == payloads(connection.read(1))
+    seen = payloads(connection.read(1))
+    while "b" not in seen:
+        seen += payloads(connection.read(1))
+    assert seen in (["b"], ["a", "b"])
 
 
 def test_acknowledging_a_stale_delivery_is_harmless(repeating):
