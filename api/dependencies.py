@@ -140,7 +140,7 @@ TokenDep = Annotated[
 """The secret of a citizen's device."""
 
 
-def take_patience(request: Request, work: UnitOfWork, token: str | None) -> ApiKey | None:
+def take_patience(request: Request, work: UnitOfWork, token: str | None) -> None:
     """Count a posting against its caller's patience; gateways and staff, by key, are not counted.
 
     Raises:
@@ -153,7 +153,6 @@ def take_patience(request: Request, work: UnitOfWork, token: str | None) -> ApiK
         limits.take(f"network {network_of(request)}")
         if token:
             limits.take(f"contributor {token}")
-    return key
 
 
 def somebody(request: Request, lab: Lab, work: UnitOfWork, token: str | None) -> Contributor:

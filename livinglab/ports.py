@@ -683,8 +683,8 @@ class CivicStore(Protocol):
         """
         ...
 
-    def scrub(self) -> None:
-        """Take what was deleted off the disk, as far as the database can.
+    def scrub(self) -> bool:
+        """Take what was deleted off the disk, and tell whether it is; else ask again later.
 
         SQLite's files hold none of it afterwards. PostgreSQL frees its pages; its write-ahead log
         and archives keep it for as long as they are kept.

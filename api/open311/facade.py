@@ -35,8 +35,8 @@ from livinglab.errors import (
 )
 from livinglab.ports import ObservationFilter, UnitOfWork
 from livinglab.services import deciding, voicing
-from livinglab.services.asking import LONGEST
 from livinglab.services.observing import Draft, contributor_of, observe
+from livinglab.services.questioning import LONGEST
 
 WINDOW = timedelta(days=90)
 MOST = 1_000
@@ -44,15 +44,15 @@ LONGEST_TEXT = 4_000
 SANDBOX_RETRY_S = 3_600
 Find = Callable[[str], ApiKey | None]
 """Secret → the key that it opens."""
-MODERATED = {
-    "CLOSED": Outcome.NOT_NEEDED,
+MODERATED: Mapping[str, Outcome | None] = {
+    "CLOSED": None,
     "FIXED": Outcome.FIXED,
     "DUPLICATE": Outcome.DUPLICATE,
     "NOT_COUNCILS_RESPONSIBILITY": Outcome.NOT_OURS,
-    "NO_FURTHER_ACTION": Outcome.NOT_NEEDED,
+    "NO_FURTHER_ACTION": None,
     "CANCELLED": Outcome.NOT_NEEDED,
 }
-"""Status of a posted update → what it closes a request with."""
+"""Status of a posted update → what it closes a request with; None: it does not tell."""
 PHASES = {
     "INVESTIGATING": Phase.INVESTIGATING,
     "PLANNED": Phase.PLANNED,

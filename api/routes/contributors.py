@@ -122,9 +122,16 @@ def export_me(lab: LabDep, work: ReadDep, token: TokenDep = None) -> Response:
 
 
 @router.delete("/me")
-def erase_me(lab: LabDep, token: TokenDep = None) -> dict[str, Any]:
-    """Take everything back; what was counted stays counted, of nobody."""
+def erase_me(request: Request, lab: LabDep, token: TokenDep = None) -> dict[str, Any]:
+    """Take everything back; what was counted stays counted, of nobody.
+
+    `off_disk` tells whether the database has overwritten it already, too.
+    """
     with lab.work() as work:
+        take_patience(request, work, token)
         done = contributing.erase(own(token, work), work, lab.vault, lab.clock.now())
-    lab.civic.scrub()
-    return {"erased_at": public.time(done.at), "rows": done.rows}
+    return {
+        "erased_at": public.time(done.at),
+        "rows": done.rows,
+        "off_disk": lab.civic.scrub(),
+    }

@@ -1,17 +1,21 @@
 """Moderation: what waits, what people object to, and what a moderator decides."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import public
 from api.dependencies import LabDep, WriteDep, demand
+from livinglab.bootstrap import Lab
 from livinglab.domain.access import Scope
 from livinglab.domain.contributors import Trust
 from livinglab.domain.incidents import Outcome, Phase
 from livinglab.domain.observations import Observation, Visibility
+from livinglab.ports import UnitOfWork
 from livinglab.services import deciding, linking, moderating, responding
 
 router = APIRouter(tags=["moderation"], prefix="/moderation")
@@ -30,9 +34,10 @@ class Decision(_In):
 
 
 class Redaction(_In):
-    """Other words in place of some, and why."""
+    """Other words and another address in place of what stands there, and why."""
 
     text: str = Field(max_length=4_000)
+    address: str | None = Field(default=None, max_length=500)
     note: str = Field(min_length=1, max_length=2_000)
 
 
@@ -83,6 +88,28 @@ class AppealDecision(_In):
     answer: str = Field(min_length=1, max_length=2_000)
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a moderator decides with: whose key it is, the lab, the transaction, and the time."""
+
+    by: str
+    lab: Lab
+    work: UnitOfWork
+    now: datetime
+
+    def observation(self, id_: UUID) -> Observation:
+        """Return the Observation that is decided about."""
+        return moderating.observation_of(id_, self.work)
+
+
+def _desk(request: Request, lab: LabDep, work: WriteDep) -> Desk:
+    key = demand(request, work, Scope.MODERATE)
+    return Desk(key.name, lab, work, lab.clock.now())
+
+
+DeskDep = Annotated[Desk, Depends(_desk)]
+
+
 def _state(one: Observation) -> dict[str, Any]:
     return {
         "id": str(one.id),
@@ -96,9 +123,8 @@ def _state(one: Observation) -> dict[str, Any]:
 
 
 @router.get("")
-def list_waiting(request: Request, work: WriteDep, limit: Limit = 100) -> dict[str, Any]:
+def list_waiting(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
     """List what waits, oldest first, with the words a moderator must read."""
-    demand(request, work, Scope.MODERATE)
     return {
         "items": [
             {
@@ -106,20 +132,20 @@ def list_waiting(request: Request, work: WriteDep, limit: Limit = 100) -> dict[s
                 "category": one.category,
                 "place": one.place,
                 "text": one.text,
+                "address": one.address,
                 "lang": one.lang,
                 "received_at": public.time(one.received_at),
             }
-            for one in work.observations.waiting(limit=limit)
+            for one in desk.work.observations.waiting(limit=limit)
         ],
         "next": None,
     }
 
 
 @router.get("/comments")
-def list_waiting_comments(request: Request, work: WriteDep, limit: Limit = 100) -> dict[str, Any]:
+def list_waiting_comments(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
     """List Comments that wait, oldest first."""
-    demand(request, work, Scope.MODERATE)
-    waiting = work.comments.where(visibility=Visibility.QUARANTINED, limit=limit)
+    waiting = desk.work.comments.where(visibility=Visibility.QUARANTINED, limit=limit)
     return {
         "items": [
             {
@@ -136,9 +162,8 @@ def list_waiting_comments(request: Request, work: WriteDep, limit: Limit = 100) 
 
 
 @router.get("/flags")
-def list_flags(request: Request, work: WriteDep, limit: Limit = 100) -> dict[str, Any]:
+def list_flags(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
     """List what people object to and nobody has looked at, oldest first; not who objects."""
-    demand(request, work, Scope.MODERATE)
     return {
         "items": [
             {
@@ -148,16 +173,15 @@ def list_flags(request: Request, work: WriteDep, limit: Limit = 100) -> dict[str
                 "trusted": one.trusted,
                 "at": public.time(one.at),
             }
-            for one in work.flags.where(settled_at=None, limit=limit)
+            for one in desk.work.flags.where(settled_at=None, limit=limit)
         ],
         "next": None,
     }
 
 
 @router.get("/appeals")
-def list_appeals(request: Request, work: WriteDep, limit: Limit = 100) -> dict[str, Any]:
+def list_appeals(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
     """List appeals that nobody has decided, oldest first."""
-    demand(request, work, Scope.MODERATE)
     return {
         "items": [
             {
@@ -166,18 +190,17 @@ def list_appeals(request: Request, work: WriteDep, limit: Limit = 100) -> dict[s
                 "text": one.text,
                 "at": public.time(one.at),
             }
-            for one in work.appeals.where(decided_at=None, limit=limit)
+            for one in desk.work.appeals.where(decided_at=None, limit=limit)
         ],
         "next": None,
     }
 
 
 @router.get("/owed")
-def list_owed(request: Request, lab: LabDep, work: WriteDep, limit: Limit = 100) -> dict[str, Any]:
+def list_owed(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
     """List what is open and unanswered, the longest overdue first, with who has to answer."""
-    demand(request, work, Scope.MODERATE)
-    now = lab.clock.now()
-    found = responding.owed(lab.responsibilities, lab.categories, work, limit=limit)
+    lab = desk.lab
+    found = responding.owed(lab.responsibilities, lab.categories, desk.work, limit=limit)
     return {
         "items": [
             {
@@ -189,7 +212,7 @@ def list_owed(request: Request, lab: LabDep, work: WriteDep, limit: Limit = 100)
                 if one.responsibility
                 else None,
                 "due_at": public.time(one.due_at) if one.due_at else None,
-                "overdue": one.overdue(now),
+                "overdue": one.overdue(desk.now),
             }
             for one in found
         ],
@@ -198,23 +221,16 @@ def list_owed(request: Request, lab: LabDep, work: WriteDep, limit: Limit = 100)
 
 
 @router.post("/appeals/{id}")
-def decide_appeal(
-    id: UUID,  # noqa: A002 - the public name
-    body: AppealDecision,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def decide_appeal(id: UUID, body: AppealDecision, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Decide an appeal; granted, what was last changed is put back."""
-    key = demand(request, work, Scope.MODERATE)
     found = moderating.decide_appeal(
         id,
         granted=body.granted,
         answer=body.answer,
-        by=key.name,
-        work=work,
-        vault=lab.vault,
-        now=lab.clock.now(),
+        by=desk.by,
+        work=desk.work,
+        vault=desk.lab.vault,
+        now=desk.now,
     )
     return {"id": str(found.id), "granted": found.granted}
 
@@ -224,196 +240,125 @@ def judge_comment(
     id: UUID,  # noqa: A002 - the public name
     verdict: Literal["release", "remove"],
     body: Decision,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
+    desk: DeskDep,
 ) -> dict[str, str]:
     """Let a Comment go, or take it out with a reason in `note`."""
-    key = demand(request, work, Scope.MODERATE)
     found = moderating.judge_comment(
         id,
         public=verdict == "release",
-        by=key.name,
+        by=desk.by,
         reason=body.note,
-        work=work,
-        vault=lab.vault,
-        now=lab.clock.now(),
+        work=desk.work,
+        vault=desk.lab.vault,
+        now=desk.now,
     )
     return {"id": str(found.id), "visibility": found.visibility.value}
 
 
 @router.post("/{id}/release")
-def release(
-    id: UUID,  # noqa: A002 - the public name
-    body: Decision,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def release(id: UUID, body: Decision, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Let everybody read it."""
-    key = demand(request, work, Scope.MODERATE)
-    now = lab.clock.now()
-    return _state(moderating.release(id, by=key.name, note=body.note, work=work, now=now))
+    return _state(moderating.release(id, by=desk.by, note=body.note, work=desk.work, now=desk.now))
 
 
 @router.post("/{id}/remove")
-def remove(
-    id: UUID,  # noqa: A002 - the public name
-    body: Decision,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def remove(id: UUID, body: Decision, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Take it out of everything public, with a reason in `note`."""
-    key = demand(request, work, Scope.MODERATE)
     found = moderating.remove(
-        id, by=key.name, reason=body.note, work=work, vault=lab.vault, now=lab.clock.now()
+        id, by=desk.by, reason=body.note, work=desk.work, vault=desk.lab.vault, now=desk.now
     )
     return _state(found)
 
 
 @router.post("/{id}/redact")
-def redact(
-    id: UUID,  # noqa: A002 - the public name
-    body: Redaction,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def redact(id: UUID, body: Redaction, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Put other words in place of some; what it said before is kept apart."""
-    key = demand(request, work, Scope.MODERATE)
     found = moderating.redact(
         id,
         text=body.text,
-        by=key.name,
+        address=body.address,
+        by=desk.by,
         reason=body.note,
-        work=work,
-        vault=lab.vault,
-        now=lab.clock.now(),
+        work=desk.work,
+        vault=desk.lab.vault,
+        now=desk.now,
     )
     return _state(found)
 
 
 @router.post("/{id}/relink")
-def relink(
-    id: UUID,  # noqa: A002 - the public name
-    body: Relinking,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def relink(id: UUID, body: Relinking, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Attach it to another Place; where it was attached before stays in its history."""
-    key = demand(request, work, Scope.MODERATE)
     found = moderating.relink(
         id,
         body.place,
-        by=key.name,
+        by=desk.by,
         reason=body.note,
-        work=work,
-        vault=lab.vault,
-        now=lab.clock.now(),
+        work=desk.work,
+        vault=desk.lab.vault,
+        now=desk.now,
     )
     return _state(found)
 
 
 @router.post("/{id}/dismiss")
-def dismiss_flags(
-    id: UUID,  # noqa: A002 - the public name
-    body: Decision,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, int]:
+def dismiss_flags(id: UUID, body: Decision, desk: DeskDep) -> dict[str, int]:  # noqa: A002 - the public name
     """Say that what people objected to is all right."""
-    key = demand(request, work, Scope.MODERATE)
-    subject = f"observation:{id}"
-    now = lab.clock.now()
-    n = moderating.dismiss(subject, by=key.name, note=body.note, work=work, now=now)
+    n = moderating.dismiss(
+        f"observation:{id}", by=desk.by, note=body.note, work=desk.work, now=desk.now
+    )
     return {"settled": n}
 
 
 @router.post("/{id}/close")
-def close(
-    id: UUID,  # noqa: A002 - the public name
-    body: Closing,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def close(id: UUID, body: Closing, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Close it, with what came of it and a note that everybody may read."""
-    key = demand(request, work, Scope.MODERATE)
-    found = moderating.observation_of(id, work)
-    now = lab.clock.now()
-    deciding.close(found, outcome=body.outcome, note=body.note, by=key.name, work=work, now=now)
+    found = desk.observation(id)
+    deciding.close(
+        found, outcome=body.outcome, note=body.note, by=desk.by, work=desk.work, now=desk.now
+    )
     return _state(found)
 
 
 @router.post("/{id}/reopen")
-def reopen(
-    id: UUID,  # noqa: A002 - the public name
-    body: Reopening,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def reopen(id: UUID, body: Reopening, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Open it again."""
-    key = demand(request, work, Scope.MODERATE)
-    found = moderating.observation_of(id, work)
-    deciding.reopen(found, note=body.note, by=key.name, work=work, now=lab.clock.now())
+    found = desk.observation(id)
+    deciding.reopen(found, note=body.note, by=desk.by, work=desk.work, now=desk.now)
     return _state(found)
 
 
 @router.post("/{id}/progress")
-def progress(
-    id: UUID,  # noqa: A002 - the public name
-    body: Progress,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def progress(id: UUID, body: Progress, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Tell how far the city has come."""
-    key = demand(request, work, Scope.MODERATE)
-    found = moderating.observation_of(id, work)
-    now = lab.clock.now()
-    deciding.progress(found, phase=body.phase, note=body.note, by=key.name, work=work, now=now)
+    found = desk.observation(id)
+    deciding.progress(
+        found, phase=body.phase, note=body.note, by=desk.by, work=desk.work, now=desk.now
+    )
     return _state(found)
 
 
 @router.post("/{id}/incident")
-def link(
-    id: UUID,  # noqa: A002 - the public name
-    body: Membering,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, Any]:
+def link(id: UUID, body: Membering, desk: DeskDep) -> dict[str, Any]:  # noqa: A002 - the public name
     """Say what it is about: an Incident that is known, or something of its own."""
-    key = demand(request, work, Scope.MODERATE)
-    found, now = moderating.observation_of(id, work), lab.clock.now()
+    found = desk.observation(id)
     if body.incident is None:
-        linking.part(found, by=key.name, work=work, now=now)
+        linking.part(found, by=desk.by, work=desk.work, now=desk.now)
     else:
-        linking.join(found, body.incident, by=key.name, confidence=1.0, work=work, now=now)
+        linking.join(found, body.incident, by=desk.by, confidence=1.0, work=desk.work, now=desk.now)
     return _state(found)
 
 
 @router.post("/{id}/trust")
-def trust(
-    id: UUID,  # noqa: A002 - the public name
-    body: Trusting,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-) -> dict[str, str]:
+def trust(id: UUID, body: Trusting, desk: DeskDep) -> dict[str, str]:  # noqa: A002 - the public name
     """Say how far whoever posted it is trusted; who that is is not told."""
-    key = demand(request, work, Scope.MODERATE)
-    found = moderating.observation_of(id, work)
+    found = desk.observation(id)
     moderating.trust(
         found.contributor,
         body.trust,
-        by=key.name,
+        by=desk.by,
         reason=body.note,
-        work=work,
-        now=lab.clock.now(),
+        work=desk.work,
+        now=desk.now,
     )
     return {"id": str(found.id), "trust": body.trust.value}

@@ -16,6 +16,7 @@ from livinglab.domain.observations import Channel, ObservationKind, Status
 from livinglab.errors import InvalidError, NotFoundError
 from livinglab.ports import ObservationFilter
 from livinglab.services import voicing
+from livinglab.services.joining import public_place
 from livinglab.services.linking import candidates
 from livinglab.services.observing import Draft, observe
 from livinglab.services.responding import answers_to
@@ -119,8 +120,7 @@ def list_candidates(body: CandidatesIn, lab: LabDep, work: ReadDep) -> dict[str,
         raise InvalidError("category", f"must be one of {', '.join(sorted(lab.categories))}")
     point = Point(*body.point) if body.point else None
     if point is None and body.place is not None:
-        named = work.places.get(body.place)
-        point = named.point if named else None
+        point = public_place(body.place, work).point
     if point is None or not is_point(*point):
         raise InvalidError("point", "give a point [lon, lat], or the key of a place")
     now = lab.clock.now()

@@ -1,7 +1,7 @@
 """Voices over HTTP: supports, Comments, flags, confirmations, appeals, Feedback and answers."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
@@ -98,75 +98,12 @@ def _own(id_: UUID, contributor: Contributor, work: UnitOfWork) -> Observation:
     return found
 
 
-def _voice(
-    subject: str,
-    stance: Stance | None,
-    request: Request,
-    lab: LabDep,
-    work: UnitOfWork,
-    token: str | None,
-) -> dict[str, Any]:
-    """Give a voice or take it back, and tell how many there are now."""
-    contributor = somebody(request, lab, work, token)
-    if stance is None:
-        voicing.revoke(subject, contributor, work, lab.clock.now())
-    else:
-        voicing.support(subject, contributor, stance, work, lab.clock.now())
-    return public.stances(subject, voicing.stances(subject, work))
+Kind = Literal["observations", "incidents", "initiatives"]
 
 
-@router.post("/observations/{id}/supports")
-def support_observation(
-    id: UUID,  # noqa: A002 - the public name
-    body: SupportIn,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-    token: TokenDep = None,
-) -> dict[str, Any]:
-    """Support an Observation, or oppose it; one voice each, changed by giving it again."""
-    return _voice(f"observation:{id}", body.stance, request, lab, work, token)
-
-
-@router.delete("/observations/{id}/supports")
-def revoke_observation(
-    id: UUID,  # noqa: A002 - the public name
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-    token: TokenDep = None,
-) -> dict[str, Any]:
-    """Take one's voice back."""
-    return _voice(f"observation:{id}", None, request, lab, work, token)
-
-
-@router.post("/incidents/{id}/supports")
-def support_incident(
-    id: UUID,  # noqa: A002 - the public name
-    body: SupportIn,
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-    token: TokenDep = None,
-) -> dict[str, Any]:
-    """Say that one is affected, too; one voice each."""
-    return _voice(f"incident:{id}", body.stance, request, lab, work, token)
-
-
-@router.delete("/incidents/{id}/supports")
-def revoke_incident(
-    id: UUID,  # noqa: A002 - the public name
-    request: Request,
-    lab: LabDep,
-    work: WriteDep,
-    token: TokenDep = None,
-) -> dict[str, Any]:
-    """Take one's voice back."""
-    return _voice(f"incident:{id}", None, request, lab, work, token)
-
-
-@router.post("/initiatives/{key}/supports")
-def support_initiative(
+@router.post("/{kind}/{key}/supports")
+def post_support(
+    kind: Kind,
     key: str,
     body: SupportIn,
     request: Request,
@@ -174,16 +111,30 @@ def support_initiative(
     work: WriteDep,
     token: TokenDep = None,
 ) -> dict[str, Any]:
-    """Support an Initiative, or oppose it; one voice each."""
-    return _voice(f"initiative:{key}", body.stance, request, lab, work, token)
+    """Support something, oppose it, or say that one is affected, too.
+
+    One voice each, changed by giving it again.
+    """
+    contributor = somebody(request, lab, work, token)
+    subject = f"{kind.removesuffix('s')}:{key}"
+    voicing.support(subject, contributor, body.stance, work, lab.clock.now())
+    return public.stances(subject, voicing.stances(subject, work))
 
 
-@router.delete("/initiatives/{key}/supports")
-def revoke_initiative(
-    key: str, request: Request, lab: LabDep, work: WriteDep, token: TokenDep = None
+@router.delete("/{kind}/{key}/supports")
+def revoke_support(
+    kind: Kind,
+    key: str,
+    request: Request,
+    lab: LabDep,
+    work: WriteDep,
+    token: TokenDep = None,
 ) -> dict[str, Any]:
     """Take one's voice back."""
-    return _voice(f"initiative:{key}", None, request, lab, work, token)
+    contributor = somebody(request, lab, work, token)
+    subject = f"{kind.removesuffix('s')}:{key}"
+    voicing.revoke(subject, contributor, work, lab.clock.now())
+    return public.stances(subject, voicing.stances(subject, work))
 
 
 @router.post("/observations/{id}/comments", status_code=201)

@@ -28,11 +28,13 @@ def erase_contributor(named: str, data: Path | None) -> None:
     try:
         with store.work() as work:
             done = erase(_behind(named, work), work, vault, datetime.now(UTC))
-        store.scrub()
+        off_disk = store.scrub()
     finally:
         vault.close()
         store.close()
     _screen.print(f"erased: {done.rows} rows name nobody any more", highlight=False)
+    if not off_disk:
+        _screen.print("somebody was reading: its file holds traces until the lab is next stopped")
 
 
 def _behind(named: str, work: UnitOfWork) -> Contributor:

@@ -29,12 +29,8 @@ class Contributor:
 class Purpose(Enum):
     """What a Contributor may agree to, or not; nothing else needs it."""
 
-    UPDATES = "updates"
-    """Mails about what became of their postings."""
     STRATA = "strata"
     """Telling age, language and the like, for sums only."""
-    PHOTO_POSITION = "photo_position"
-    """Reading the position out of a photo."""
 
 
 class Dimension(Enum):

@@ -9,8 +9,6 @@ RECENT = timedelta(days=30)
 """So long after its last Observation an Incident is still asked about before somebody posts."""
 NEAR_M = 250.0
 """Default distance within which an Incident may be the same thing. [m]"""
-CONFIRM_AFTER = timedelta(days=28)
-"""So long after it was closed a Contributor is asked whether it is fixed."""
 
 
 class Membership(Enum):

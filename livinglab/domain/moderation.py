@@ -26,9 +26,6 @@ class Deed(Enum):
     REDACT = "redact"
     REMOVE = "remove"
     RELINK = "relink"
-    CLOSE = "close"
-    REOPEN = "reopen"
-    PROGRESS = "progress"
     TRUST = "trust"
     DECIDE_APPEAL = "decide_appeal"
 

@@ -16,10 +16,13 @@ from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.readings import Interval
 from livinglab.domain.things import Datastream
 from livinglab.impact.agreement import LEAST_OBSERVATIONS, agree, document
-from livinglab.ports import CivicStore, ReadingStore, UnitOfWork
+from livinglab.ports import CivicStore, ObservationFilter, ReadingStore, UnitOfWork
+from livinglab.services.averaging import hours_of
 
 WINDOW = timedelta(days=365)
 """How far back is compared."""
+PAGE = 1_000
+"""Observations that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class _Question:
     category: Category
     observed_property: str
     observations: pd.DataFrame
-    datastreams: tuple[tuple[str, int], ...]
-    """(Place, number of the Datastream)."""
+    datastreams: tuple[tuple[str, Datastream], ...]
+    """(Place, Datastream)."""
 
 
 def compare_all(
@@ -74,7 +77,7 @@ def _questions(
 ) -> Iterator[_Question]:
     zone_of = {place.key: place.zone for place in work.places.all()}
     streams = _streams(work)
-    said = _said(work, zone_of, now)
+    said = _said(work, now)
     for category in categories.values():
         if not category.properties or category.key not in said:
             continue
@@ -82,7 +85,7 @@ def _questions(
         for observed_property in category.properties:
             measured = [one for one in streams if one[1].observed_property == observed_property]
             for subject, places in _subjects(zone_of, frame):
-                here = tuple((place, one.number or 0) for place, one in measured if place in places)
+                here = tuple(one for one in measured if one[0] in places)
                 of = frame[frame["place"].isin(places)]
                 people = of["contributor"].nunique()
                 if here and len(of) >= LEAST_OBSERVATIONS and people >= category.privacy.k:
@@ -95,13 +98,13 @@ def _streams(work: UnitOfWork) -> list[tuple[str, Datastream]]:
     return [(place, one) for one in work.things.datastreams() if (place := places.get(one.thing))]
 
 
-def _said(
-    work: UnitOfWork, zone_of: Mapping[str, str | None], now: datetime
-) -> dict[str, pd.DataFrame]:
+def _said(work: UnitOfWork, now: datetime) -> dict[str, pd.DataFrame]:
     """Return what was said in the window, by category."""
     rows: dict[str, list[Observation]] = {}
-    for place in zone_of:
-        for one in work.observations.at_place(place, Interval(now - WINDOW, now)):
+    which, after = ObservationFilter(occurred=Interval(now - WINDOW, now)), None
+    while page := work.observations.page(which, after=after, limit=PAGE):
+        after = page[-1].number
+        for one in page:
             if one.visibility is not Visibility.REMOVED:
                 rows.setdefault(one.category, []).append(one)
     return {category: _frame(found) for category, found in rows.items()}
@@ -139,23 +142,13 @@ def _answer(
     one: _Question, readings: ReadingStore, timezone: str, now: datetime
 ) -> dict[str, object] | None:
     """Compare; None where nothing was measured."""
-    known = OBSERVED_PROPERTIES[one.observed_property]
-    frames = []
-    for place, number in one.datastreams:
-        hours = readings.every(
-            number, Interval(now - WINDOW, now), timedelta(hours=1), known.aggregation
-        )
-        frames.append(
-            pd.DataFrame(
-                {
-                    "time": [hour.start for hour in hours],
-                    "value": [hour.mean for hour in hours],
-                    "place": place,
-                }
-            )
-        )
-    measured = pd.concat(frames, ignore_index=True)
-    measured = measured[measured["value"].notna()]
+    kind = OBSERVED_PROPERTIES[one.observed_property].aggregation
+    streams = [stream for _, stream in one.datastreams]
+    hours = hours_of(streams, readings, Interval(now - WINDOW, now), kind).frame
+    places = {stream.key: place for place, stream in one.datastreams}
+    measured = hours.assign(place=hours["datastream"].map(places)).rename(
+        columns={"result": "value"}
+    )
     if measured.empty:
         return None
     found = agree(

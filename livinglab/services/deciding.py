@@ -13,13 +13,21 @@ CONTRIBUTOR = "contributor"
 def close(
     observation: Observation,
     *,
-    outcome: Outcome,
+    outcome: Outcome | None,
     note: str,
     by: str,
     work: UnitOfWork,
     now: datetime,
 ) -> None:
     """Close it: with what came of it, and a note that everybody may read.
+
+    Args:
+        observation: What is closed.
+        outcome: What came of it; None only where another system closed it and did not tell.
+        note: Public.
+        by: Who decided.
+        work: The transaction.
+        now: When.
 
     Raises:
         InvalidError: No note was given.

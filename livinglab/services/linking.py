@@ -192,7 +192,7 @@ def end(
     work: UnitOfWork,
     now: datetime,
 ) -> Incident:
-    """End an Incident by inspection or closure, and close all Observations of it alike.
+    """End an Incident by inspection or closure, and close what is open of it alike.
 
     Raises:
         NotFoundError: There is none.
@@ -202,7 +202,10 @@ def end(
     found = incident_of(incident, work)
     if found.ended_at is not None:
         raise ConflictError(f"Incident {incident} ended at {found.ended_at:%Y-%m-%d}")
-    for one in work.observations.of_incident(incident):
+    still_open = (
+        one for one in work.observations.of_incident(incident) if one.status is Status.OPEN
+    )
+    for one in still_open:
         close(one, outcome=outcome, note=note, by=by, work=work, now=now)
     found.ended_at, found.end_reason = now, reason
     return found

@@ -91,13 +91,14 @@ def redact(
     observation: UUID,
     *,
     text: str,
+    address: str | None,
     by: str,
     reason: str,
     work: UnitOfWork,
     vault: Vault,
     now: datetime,
 ) -> Observation:
-    """Put other words in place of some, usually with a part left out.
+    """Put other words in place of some, usually with a part left out; so with the address.
 
     Raises:
         NotFoundError: There is no such Observation.
@@ -106,10 +107,10 @@ def redact(
     """
     _demand(reason)
     found = _not_removed(observation, work)
-    if text == found.text:
+    if (text, address) == (found.text, found.address):
         raise InvalidError("text", "is what it says already")
     _keep_before(found, Deed.REDACT, reason, by, work, vault, now)
-    found.text = text
+    found.text, found.address = text, address
     keep_state(found, by=by, note="", work=work, now=now)
     return found
 
@@ -327,7 +328,7 @@ def _put_back(
     if kept is None:
         raise ConflictError("what it was before is not kept any more")
     before = json.loads(kept)
-    observation.text = before["text"]
+    observation.text, observation.address = before["text"], before["address"]
     if observation.place != before["place"]:
         observation.place = before["place"]
         observation.method = JoinMethod(before["method"])
@@ -370,6 +371,7 @@ def _keep_before(
 ) -> None:
     before = {
         "text": observation.text,
+        "address": observation.address,
         "place": observation.place,
         "method": observation.method.value,
         "distance_m": observation.distance_m,

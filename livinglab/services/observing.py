@@ -25,8 +25,8 @@ from livinglab.domain.privacy import Precision, public_point
 from livinglab.errors import ClientKeyReusedError, InvalidError
 from livinglab.ports import UnitOfWork
 from livinglab.services import linking
-from livinglab.services.asking import answered
 from livinglab.services.grounding import Ground
+from livinglab.services.questioning import answered
 
 SKEW_TOLERANCE = timedelta(minutes=2)
 """A device clock that is off by more is corrected."""
@@ -210,7 +210,7 @@ def compose(
         accuracy_m=draft.accuracy_m,
         public_lon=shown.lon if shown else None,
         public_lat=shown.lat if shown else None,
-        visibility=visibility_of(text, contributor),
+        visibility=visibility_of(f"{text} {draft.address or ''}", contributor),
         external_id=draft.external_id,
         attributes=answers,
         address=without_controls(draft.address) if draft.address else None,

@@ -231,7 +231,7 @@ def test_erasing_leaves_nothing(client, lab, life, tmp_path):
     done = client.delete("/me", headers=ME)
 
     left = everything(tmp_path)
-    assert 200 == done.status_code
+    assert (200, True) == (done.status_code, done.json()["off_disk"])
     # floats are stored as binary: positions are looked for in rows, below
     for secret in (*SECRETS[:-2], who):
         assert secret.encode() not in left, secret

@@ -132,6 +132,21 @@ def test_an_end_closes_every_observation(client):
     assert [] == client.get("/incidents?state=open").json()["items"]
 
 
+def test_an_end_leaves_what_was_closed_before(client):
+    """Another's, closed as not ours, stays that when the Incident ends as fixed."""
+    first = post(client)
+    second = post(client, incident=first["incident"], name="b")
+    closing = {"outcome": "not_ours", "note": "Another office's."}
+    client.post(f"/moderation/{second['id']}/close", json=closing, headers=MODERATOR)
+    body = {"reason": "closure", "outcome": "fixed", "note": "Mended."}
+    client.post(f"/incidents/{first['incident']}/end", json=body, headers=MODERATOR)
+
+    outcomes = [
+        client.get(f"/observations/{one['id']}").json()["outcome"] for one in (first, second)
+    ]
+    assert ["fixed", "not_ours"] == outcomes
+
+
 def test_whoever_posted_it_says_whether_it_is_fixed(client):
     """A "no" opens it again, and its Incident; nobody else is asked, and nothing before the end."""
     one = post(client)

@@ -56,6 +56,18 @@ def test_words_can_be_mended(client, lab):
     assert 422 == same.status_code
 
 
+def test_an_address_waits_like_words(client):
+    """A posting without words, but with an address, is read first; mended, the address goes."""
+    id_ = post(client, "", address="Jo Doe, 8th Ave 12")
+    [waiting] = client.get("/moderation", headers=MODERATOR).json()["items"]
+    do(client, id_, "redact", text="", address="8th Ave 12", note="a name")
+    do(client, id_, "release")
+
+    assert ("", "Jo Doe, 8th Ave 12") == (waiting["text"], waiting["address"])
+    [row] = client.get(f"/open311/v2/requests/{id_}.json").json()
+    assert "8th Ave 12" == row["address"]
+
+
 def test_an_appeal_puts_it_back(client):
     """Asked by whoever posted it, decided once, with an answer."""
     id_ = post(client, "The lamp is dark.")

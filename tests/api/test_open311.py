@@ -385,6 +385,26 @@ def test_an_update_is_posted_once(client, lab):
         assert wrong.status_code in {400, 404}
 
 
+def test_what_another_system_does_not_tell_is_not_made_up(client, lab):
+    """Closed without an outcome: closed it is, and of the outcome nobody knows."""
+    id_ = post(client)
+    release(client, id_)
+    with lab.work() as work:
+        work.keys.named("moderate").scopes = "moderate submit"
+    update = {
+        "api_key": "moderate-secret",
+        "service_request_id": id_,
+        "update_id": "1",
+        "status": "CLOSED",
+        "updated_datetime": "2026-03-02T11:00:00Z",
+        "description": "Closed over there.",
+    }
+    client.post(f"{V2}/servicerequestupdates.json", data=update)
+
+    told = client.get(f"/observations/{id_}").json()
+    assert ("closed", None) == (told["status"], told["outcome"])
+
+
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_what_waits_shows_no_words(client, fmt):
     """In no list; by id without description. Removed, it is gone."""

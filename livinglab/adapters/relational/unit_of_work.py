@@ -140,13 +140,14 @@ class SqlCivicStore:
         finally:
             session.close()
 
-    def scrub(self) -> None:
+    def scrub(self) -> bool:
         """Take what was deleted off the disk: see `ports.CivicStore`."""
         postgres = self._engine.name == "postgresql"
         statement = "VACUUM" if postgres else "PRAGMA wal_checkpoint(TRUNCATE)"
         with connections(PART), self._engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
-            alone.exec_driver_sql(statement)
+            done = alone.exec_driver_sql(statement)
+            return postgres or not done.one()[0]  # SQLite tells whether somebody was reading
 
     def ping(self) -> str:
         """Return name and version of what answers: see `ports.CivicStore`."""

@@ -29,9 +29,7 @@ def upgrade() -> None:
         sa.Column(
             "purpose",
             sa.Enum(
-                "updates",
                 "strata",
-                "photo_position",
                 name="purpose",
                 native_enum=False,
                 create_constraint=True,

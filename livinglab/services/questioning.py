@@ -1,4 +1,4 @@
-"""Asking: the questions of a category, and whether what was given answers them."""
+"""Questioning: what a category asks besides, and whether what was given answers it."""
 
 import math
 from collections.abc import Mapping, Sequence
