@@ -8,9 +8,10 @@ is asked for once more by least squares, which differs by 0.002 and is what our 
 
 The minimum detectable effect of synthetic difference-in-differences is found by planting effects at
 states that were not treated: 38 simulations on both sides, theirs with 50 placebos each, ours with
-all 37. The lab's own test ranks the effect among placebos; for the same answer as theirs it is
-asked once more with a normal p and effects upwards only, as theirs does it. Medians, but of one run
-where theirs takes long. Compare ratios: the machine is shared and noisy.
+all 37. The lab's own test ranks the effect among placebos; to ask the same as theirs it is asked
+once more with a normal p and effects upwards only. Theirs draws states anew in each simulation and
+halves an interval of effects, so the two numbers are alike and not the same. Medians, but of one
+run where theirs takes long. Compare ratios: the machine is shared and noisy.
 
 A second table tells what each part of an evaluation takes, beside what the design expects.
 
