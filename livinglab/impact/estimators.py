@@ -63,7 +63,8 @@ def _synthetic(panel: Panel) -> None:
     cells = panel.values.size
     if cells > MOST_CELLS:
         raise NotEstimableError(
-            f"takes hours on {cells:,} cells: average them over longer periods, or name it"
+            f"too few placebos in good time on {cells:,} cells: average them over longer periods, "
+            "or name it"
         )
     donors = int((~panel.is_treated).sum())
     if donors < LEAST_DONORS:

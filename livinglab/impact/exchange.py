@@ -21,6 +21,10 @@ LEAST_DATES = 20
 """Such dates that a p-value needs."""
 TIE = 1e-9
 """Relative difference below which two effects count as equal, which counts against."""
+MOST_WEIGHED = 100_000_000
+"""Cells that weights are sought on in all, at most half a microsecond each: about a minute."""
+LEAST_SETS = 20
+"""Sets that are drawn however long they take: of fewer none could stand out at 5 %."""
 
 
 def rank(own: float, others: Floats) -> tuple[float, float]:
@@ -74,6 +78,18 @@ def subsets(
         if (key := chosen.tobytes()) not in seen:
             seen.add(key)
             yield chosen
+
+
+def affordable(draws: int, cells: int) -> int:
+    """Return how many sets to draw where weights are sought for each: fewer on a huge panel.
+
+    It goes by the size of the panel, never by a clock: the same panel gives the same numbers.
+
+    Args:
+        draws: Sets that were asked for.
+        cells: Of controls before the start, which weights are sought on.
+    """
+    return min(draws, max(LEAST_SETS, MOST_WEIGHED // max(cells, 1)))
 
 
 def fake_dates(start: int, after: int, *, most: int = 100) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ its own p-value must find it. The minimum detectable effect is what it finds fou
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -13,10 +14,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from livinglab.impact.exchange import reach, subsets
+from livinglab.impact.exchange import LEAST_SETS, MOST_WEIGHED, affordable, reach, subsets
 from livinglab.impact.kernels import KERNELS, Kernel
 from livinglab.impact.panel import Panel
 from livinglab.impact.results import Floats
+from livinglab.impact.threads import one_thread
 
 SHARE = 0.8
 """Of planted shifts that must be found."""
@@ -52,10 +54,14 @@ class Power:
     note: str
 
 
+@one_thread
 def minimum_detectable_effect(
     panel: Panel, estimator: str, *, plantings: int = 200, rng: Generator
 ) -> Power:
     """Plant shifts where nothing was done, and see from what size on they are found.
+
+    On a large panel, where weights for all would take long, sets of controls are planted at over
+    the whole time, at the real start, and each is held against the others.
 
     Args:
         panel: A panel with one start; its block is used.
@@ -68,7 +74,7 @@ def minimum_detectable_effect(
             and serial correlation: Frison, Pocock, Stat. Med. 11, 1685-1704, 1992.
     """
     block = panel.block()
-    windows = _windows(block, plantings, rng)
+    windows = _windows(block, estimator, plantings, rng)
     formula = _formula(block)
     if not windows.chosen:
         note = "too few controls to plant anything at"
@@ -80,13 +86,17 @@ def minimum_detectable_effect(
     if math.isnan(alpha):
         note = f"{others} other units: no p-value can be below {1 / (1 + sets):.2f}"
         return Power(mde=math.nan, alpha=LEVELS[-1], plantings=0, formula=formula, note=note)
-    kernel = KERNELS[estimator]
     if estimator == "did":
         up, down = _found_by_assignment(windows, alpha, rng)
-    elif estimator == "sc":
-        up, down = _found_by_rank(windows, kernel, alpha, rng)
     else:
-        up, down = _found_by_placebo(windows, kernel, alpha, rng)
+        if windows.cells > MOST_WEIGHED:
+            windows = _whole(block, affordable(plantings, block.values[:, : block.start].size), rng)
+            made = _in_turn(windows, KERNELS[estimator])
+        else:
+            made = windows.made(KERNELS[estimator], rng)
+        needed = _by_ratio if estimator == "sc" else _by_size
+        shifts = [needed(gap, null, windows.start, alpha) for gap, null in made]
+        up, down = np.array(shifts).T
     mde = _smallest(np.concatenate([up, down]))
     note = windows.note if math.isfinite(mde) else "no shift is found in four of five plantings"
     return Power(
@@ -164,29 +174,47 @@ class _Windows:
         ]
         return np.array(gaps).reshape(len(gaps), self.length)
 
+    def made(self, kernel: Kernel, rng: Generator) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the gap of each planting [L], and those it is held against [B, L]."""
+        for n, (rows, _) in enumerate(self.chosen):
+            window, mean, others = self.cut(n)
+            yield kernel(window[others], mean, self.start, len(rows)), self.null(n, kernel, rng)
 
-def _windows(block: Panel, plantings: int, rng: Generator) -> _Windows:
+    @property
+    def cells(self) -> int:
+        """Cells that weights would be sought on to make all plantings."""
+        units, size = len(self.values), len(self.chosen[0][0])
+        sets = max(SETS, units - 1) if size == 1 else SETS
+        return len(self.chosen) * (1 + sets) * (units - size) * self.start
+
+
+def _in_turn(windows: _Windows, kernel: Kernel) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the gap of each planting over the same time, and those of all others."""
+    gaps = []
+    for n, (rows, _) in enumerate(windows.chosen):
+        window, mean, others = windows.cut(n)
+        gaps.append(kernel(window[others], mean, windows.start, len(rows)))
+    for n, gap in enumerate(gaps):
+        yield gap, np.delete(gaps, n, axis=0)
+
+
+def _windows(block: Panel, estimator: str, plantings: int, rng: Generator) -> _Windows:
     """Choose units and dates.
 
     Before the start, at the treated units themselves; where that gives too few dates, also at
     sets of controls as large. Where too little lies before the start, at controls over the whole
-    time, at the real start.
+    time, at the real start; and there for a synthetic control, if there are enough: its rank
+    divides by the fit before, which is the better the shorter that time is.
     """
     t0, t = block.start, len(block.periods)
     t1 = t - t0
+    size = _size(block)
+    if estimator == "sc" and math.comb(int((~block.is_treated).sum()), size) >= LEAST_SETS:
+        return _whole(block, plantings, rng, "a shorter time before it would be fitted too well")
     treated, donors = np.flatnonzero(block.is_treated), np.flatnonzero(~block.is_treated)
-    size = min(len(treated), max(1, len(donors) // 2))
     before = max(LEAST_BEFORE, min(2 * t1, 24))
     if t0 < before + t1:
-        sets = subsets(np.arange(len(donors)), size, plantings, rng)
-        return _Windows(
-            block.values[donors],
-            block.weights[donors],
-            [(rows, 0) for rows in sets],
-            t,
-            t0,
-            "planted at controls, at the real start: too little was measured before it",
-        )
+        return _whole(block, plantings, rng, "too little was measured before it")
     alone = t0 - (before + t1) + 1
     room = plantings if alone >= plantings else -(-plantings // (len(donors) // size + 1))
     length = max(before + t1, t0 - room + 1)
@@ -202,52 +230,53 @@ def _windows(block: Panel, plantings: int, rng: Generator) -> _Windows:
     return _Windows(block.values[:, :t0], block.weights, chosen, length, length - t1, note)
 
 
+def _size(block: Panel) -> int:
+    """How many units are planted at together: as many as are treated, if there are as many."""
+    treated = int(block.is_treated.sum())
+    return min(treated, max(1, (len(block.units) - treated) // 2))
+
+
+def _whole(
+    block: Panel, plantings: int, rng: Generator, why: str = "the panel is large"
+) -> _Windows:
+    """Choose sets of controls over the whole time, at the real start."""
+    donors = ~block.is_treated
+    sets = subsets(np.arange(int(donors.sum())), _size(block), plantings, rng)
+    return _Windows(
+        block.values[donors],
+        block.weights[donors],
+        [(rows, 0) for rows in sets],
+        len(block.periods),
+        block.start,
+        f"planted at controls, at the real start: {why}",
+    )
+
+
 def _smallest(needed: Floats) -> float:
     """Return the shift that suffices in four of five plantings."""
     ranked = np.sort(np.maximum(needed, 0.0))
     return float(ranked[math.ceil(SHARE * len(ranked)) - 1])
 
 
-def _found_by_placebo(
-    windows: _Windows, kernel: Kernel, alpha: float, rng: Generator
-) -> tuple[Floats, Floats]:
+def _by_size(gap: Floats, null: Floats, start: int, alpha: float) -> tuple[float, float]:
     """Shift needed up and down, by |mean gap| among those of other sets."""
-    up, down = [], []
-    for n, (rows, _) in enumerate(windows.chosen):
-        window, mean, others = windows.cut(n)
-        gap = kernel(window[others], mean, windows.start, len(rows))
-        effect = gap[windows.start :].mean()
-        null = windows.null(n, kernel, rng)[:, windows.start :].mean(axis=1)
-        critical = reach(null, alpha)
-        up.append(critical - effect)
-        down.append(critical + effect)
-    return np.array(up), np.array(down)
+    effect = float(gap[start:].mean())
+    critical = reach(null[:, start:].mean(axis=1), alpha)
+    return critical - effect, critical + effect
 
 
-def _found_by_rank(
-    windows: _Windows, kernel: Kernel, alpha: float, rng: Generator
-) -> tuple[Floats, Floats]:
+def _by_ratio(gap: Floats, null: Floats, start: int, alpha: float) -> tuple[float, float]:
     """Shift needed up and down, by the rank of RMSPE after over before.
 
     A shift δ makes the mean square of the gap after the start m₂ + 2δm₁ + δ².
     """
-    start = windows.start
-    up, down = [], []
-    for n, (rows, _) in enumerate(windows.chosen):
-        gaps = windows.null(n, kernel, rng)
-        ratios = _rmse(gaps[:, start:]) / np.maximum(_rmse(gaps[:, :start]), TINY)
-        window, mean, others = windows.cut(n)
-        gap = kernel(window[others], mean, start, len(rows))
-        goal = reach(ratios, alpha) * max(float(_rmse(gap[:start])), TINY)
-        middle, square = float(gap[start:].mean()), float((gap[start:] ** 2).mean())
-        if square >= goal**2:
-            up.append(0.0)
-            down.append(0.0)
-            continue
-        root = math.sqrt(middle**2 - square + goal**2) if math.isfinite(goal) else math.inf
-        up.append(root - middle)
-        down.append(root + middle)
-    return np.array(up), np.array(down)
+    ratios = _rmse(null[:, start:]) / np.maximum(_rmse(null[:, :start]), TINY)
+    goal = reach(ratios, alpha) * max(float(_rmse(gap[:start])), TINY)
+    middle, square = float(gap[start:].mean()), float((gap[start:] ** 2).mean())
+    if square >= goal**2:
+        return 0.0, 0.0
+    root = math.sqrt(middle**2 - square + goal**2) if math.isfinite(goal) else math.inf
+    return root - middle, root + middle
 
 
 def _rmse(gap: Floats) -> Floats:

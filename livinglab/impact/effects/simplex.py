@@ -9,6 +9,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from scipy.linalg.blas import daxpy
 from scipy.optimize import nnls
 
 from livinglab.errors import NotEstimableError
@@ -22,6 +23,8 @@ NO_RIDGE = 1e-4
 """A penalty below this share of the largest row entry changes nothing that could be measured."""
 MANY_COLUMNS = 1_000
 """Beyond as many columns, and fewer rows, least squares take longer than the reference."""
+LEAST_SCALE = 1e-9
+"""Of what Frank-Wolfe adds to; below it, all is multiplied and the scale begins anew."""
 OPTIMAL = 1e-9
 """How far from optimal weights may be. [share of the largest row entry, squared]"""
 
@@ -52,10 +55,13 @@ def simplex_least_squares(a: Floats, b: Floats, *, ridge: float = 0.0) -> Floats
     scale = max(float(np.abs(rows).max()), ridge)
     if not scale:
         return np.full(count, 1 / count)
-    rows = rows / scale
-    if ridge > NO_RIDGE * scale:
-        rows = np.vstack([rows, np.eye(count) * (ridge / scale)])
-    system = np.vstack([rows, np.ones(count)])
+    penalised = count if ridge > NO_RIDGE * scale else 0
+    system = np.zeros((len(rows) + penalised + 1, count))
+    system[: len(rows)] = rows / scale
+    if penalised:
+        np.fill_diagonal(system[len(rows) :], ridge / scale)
+    rows = system[:-1]
+    system[-1] = 1
     target = np.zeros(len(system))
     target[-1] = 1
     if len(system) > 2 * (count + 1):  # many rows say no more than their triangle
@@ -161,8 +167,9 @@ def _frank_wolfe(a: Floats, b: Floats, zeta: float, noise: float) -> Floats:
 class _Walk:
     """Steps towards a vertex of the simplex, each as long as lowers the value most.
 
-    With H = rows'rows + ridge the value is x'Hx, its gradient Hx. A step mixes x with one vertex,
-    so Hx mixes with one column of H, which is kept: few vertices are ever visited.
+    With H = rows'rows + ridge the value is x'Hx, half its gradient Hx. A step mixes x with one
+    vertex, so Hx mixes with one column of H, which is kept: few vertices are ever visited. Both
+    are held over one common scale, so that a step adds to them and need not multiply them.
     """
 
     def __init__(self, rows: Floats, zeta: float, noise: float) -> None:
@@ -173,25 +180,32 @@ class _Walk:
 
     def _column(self, vertex: int) -> Floats:
         """Return one column of H. [K]"""
-        if vertex not in self._columns:
-            column = np.asarray(self._rows.T @ self._rows[:, vertex])
-            column[vertex] += self._ridge
-            self._columns[vertex] = column
-        return self._columns[vertex]
+        if (known := self._columns.get(vertex)) is not None:
+            return known
+        column = np.asarray(self._rows.T @ self._rows[:, vertex])
+        column[vertex] += self._ridge
+        self._columns[vertex] = column
+        return column
 
-    def on(self, x: Floats, steps: int) -> Floats:
+    def on(self, start: Floats, steps: int) -> Floats:
         """Return where so many steps lead, or fewer if they stop gaining."""
-        slope = self._rows.T @ (self._rows @ x) + self._ridge * x
+        slope = self._rows.T @ (self._rows @ start) + self._ridge * start
+        value, x, scale = float(start @ slope), start.tolist(), 1.0
         for n in range(steps):
-            value, vertex = float(x @ slope), int(slope.argmin())
-            least, column = float(slope[vertex]), self._column(vertex)
-            curve = value - 2 * least + float(column[vertex])
-            if curve <= 0:
+            vertex = int(slope.argmin())
+            column, least = self._column(vertex), scale * slope.item(vertex)
+            better = value - least
+            curve = better - least + column.item(vertex)
+            if better <= 0 or curve <= 0:
                 break
-            step = min(1.0, max(0.0, (value - least) / curve))
-            x = x * (1 - step)
-            x[vertex] += step
-            slope += step * (column - slope)
-            if n and step * (2 * (value - least) - step * curve) <= self._stop:
+            step = min(1.0, better / curve)
+            scale *= 1 - step
+            if scale < LEAST_SCALE:
+                slope, x, scale = slope * scale, [scale * one for one in x], 1.0
+            slope = daxpy(column, slope, len(x), step / scale)
+            x[vertex] += step / scale
+            gain = step * (2 * better - step * curve)
+            value -= gain
+            if n and gain <= self._stop:
                 break
-        return x
+        return scale * np.array(x)

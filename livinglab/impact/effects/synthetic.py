@@ -17,9 +17,10 @@ from scipy.stats import norm
 
 from livinglab.errors import NotEstimableError
 from livinglab.impact.effects.simplex import Solver, kkt_gap, sc_weights, sdid_weights
-from livinglab.impact.exchange import rank, reach, subsets
+from livinglab.impact.exchange import affordable, rank, reach, subsets
 from livinglab.impact.panel import Panel, as_panel
 from livinglab.impact.results import UNBOUNDED, Estimate, Floats
+from livinglab.impact.threads import one_thread
 
 Rows = NDArray[np.int64]
 LEAST_BEFORE = 2
@@ -34,6 +35,7 @@ NOTHING_TO_EXCHANGE = "too few controls: none could be treated as if, with anoth
 ALL_ALIKE = "the controls do not differ from each other: chance cannot be judged by them"
 
 
+@one_thread
 def synthetic_control(
     panel: Panel | pd.DataFrame, *, draws: int = 200, level: float = 0.95, rng: Generator
 ) -> Estimate:
@@ -46,7 +48,8 @@ def synthetic_control(
 
     Args:
         panel: One start for all treated units; its complete block is used. [N, T]
-        draws: Sets of controls that are treated as if, where there are more such sets.
+        draws: Sets of controls that are treated as if, where there are more such sets; fewer where
+            weights on so many cells would take long (`affordable`), told in the detail.
         level: Coverage of the interval. [1]
         rng: Chooses those sets.
 
@@ -91,12 +94,14 @@ def synthetic_control(
             "rmspe_ratio": ratio if math.isfinite(ratio) else None,
             "kkt_gap": kkt_gap(apart, weights),
             "placebos": len(gaps),
+            **_fewer(data, draws, len(gaps)),
             "by_unit": _by_unit(data),
         },
         **_shared(data, gap, gaps, why),
     )
 
 
+@one_thread
 def synthetic_did(
     panel: Panel | pd.DataFrame,
     *,
@@ -115,7 +120,8 @@ def synthetic_did(
     Args:
         panel: One start for all treated units; its complete block is used. [N, T]
         solver: Of the reported number; resampling always uses ``nnls``.
-        draws: Placebos, where there are more sets of controls, or resamples.
+        draws: Placebos, where there are more sets of controls, or resamples; fewer where weights on
+            so many cells would take long (`affordable`), told in the detail.
         level: Coverage of the interval, which takes the effect as normal. [1]
         rng: Chooses them.
 
@@ -167,6 +173,7 @@ def synthetic_did(
             **_facts(data, gap, omega),
             "solver": solver,
             "draws": len(effects),
+            **_fewer(data, draws, len(effects)),
             "p_normal": None if math.isnan(p_normal) else p_normal,
             "period_weights": _named(data.panel.periods[: data.start], lambda_),
             "covariates": beta,
@@ -198,6 +205,11 @@ class _Data:
     def weights(self) -> Floats:
         return self.panel.weights
 
+    @property
+    def cells(self) -> int:
+        """Of the controls before the start, which weights are sought on."""
+        return len(self.others) * self.start
+
 
 def _data(panel: Panel | pd.DataFrame, name: str) -> _Data:
     panel = as_panel(panel)
@@ -217,7 +229,9 @@ def _data(panel: Panel | pd.DataFrame, name: str) -> _Data:
 
 def _split(values: Floats, rows: Rows, weights: Floats) -> tuple[Floats, Floats]:
     """Return the other rows, and the weighted mean of these."""
-    return np.delete(values, rows, axis=0), np.average(values[rows], axis=0, weights=weights[rows])
+    others = np.ones(len(values), bool)
+    others[rows] = False
+    return values[others], weights[rows] / weights[rows].sum() @ values[rows]
 
 
 def _mean_after(gap: Floats, start: int) -> float:
@@ -241,7 +255,14 @@ def _ratio(gap: Floats, data: _Data) -> float:
 
 def _sets(data: _Data, draws: int, rng: Generator) -> Iterator[Rows]:
     """Yield sets of controls as large as the treated set."""
-    return subsets(data.others, len(data.rows), draws, rng)
+    return subsets(data.others, len(data.rows), affordable(draws, data.cells), rng)
+
+
+def _fewer(data: _Data, draws: int, drawn: int) -> dict[str, str]:
+    """Tell that fewer were drawn than was asked for, unless there are no more."""
+    if not drawn or drawn >= min(draws, math.comb(len(data.others), len(data.rows))):
+        return {}
+    return {"fewer_draws": f"{drawn} instead of {draws}: weights on so many cells take long"}
 
 
 def _sc_gap(series: Floats, controls: Floats, start: int) -> Floats:
@@ -300,7 +321,7 @@ def _bootstrap(data: _Data, draws: int, rng: Generator) -> Floats:
     """Resample units until both kinds are there, and find weights anew."""
     found: list[float] = []
     treated = data.panel.is_treated
-    while len(found) < draws:
+    while len(found) < affordable(draws, data.cells):
         drawn = rng.integers(len(treated), size=len(treated))
         if treated[drawn].any() and not treated[drawn].all():
             gap, *_ = _sdid(data, drawn, np.flatnonzero(treated[drawn]), "nnls")
