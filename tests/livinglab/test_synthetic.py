@@ -317,6 +317,25 @@ def test_the_interval_holds_what_would_not_stand_out(seed: int, level: float):
     assert p_of(found.high - 1e-9) > 1 - level >= p_of(found.high + 1e-9) - 1e-12
 
 
+def test_a_control_that_goes_its_own_way_widens_nothing():
+    """It is named and counts for p; where a treated unit goes that way too, it is like others."""
+    values = noise(24, 60)
+    drifting = values.copy()
+    drifting[5] += np.linspace(0, 60, 60)
+    both = drifting.copy()
+    both[0] += np.linspace(0, 60, 60)
+
+    plain, one, two = (
+        synthetic_did(panel_of(each, start=40), rng=rng()) for each in (values, drifting, both)
+    )
+
+    assert ([], ["u005"], []) == tuple(each.detail["own_way"] for each in (plain, one, two))
+    assert (23, 60) == one.paths["placebos"].shape
+    assert one.se < 1.3 * plain.se
+    assert one.p_min == plain.p_min
+    assert float(one.paths["placebos"][:, 40:].mean(axis=1).std(ddof=1)) > 2 * one.se
+
+
 @pytest.mark.parametrize("estimator", ["sc", "sdid"])
 def test_chance_alone_is_seldom_called_significant(estimator: str):
     """Of 300 panels in which nothing happened, at most 8 in 100 show a p of .05 or less."""

@@ -31,6 +31,10 @@ ROUNDING = 1e-12
 """What is smaller than this share of the largest value is rounding."""
 GREATEST = 1e100
 """Values beyond it have no squares in floating point."""
+APART = 6.0
+"""Robust spreads of the slopes before the start, beyond which a control goes a way of its own."""
+ENOUGH_TO_TELL = 10
+"""Controls by which it is told what is usual."""
 NOTHING_TO_EXCHANGE = "too few controls: none could be treated as if, with another left to compare"
 ALL_ALIKE = "the controls do not differ from each other: chance cannot be judged by them"
 
@@ -114,8 +118,10 @@ def synthetic_did(
 
     With more controls than treated units, controls are treated as if (placebo): the standard error
     is the spread of their effects, and p the rank of the effect among them, found by the same
-    solver as theirs. Otherwise units are resampled, and p is that of a normal effect. Covariates
-    are taken out first, by their relation among never-treated units, anew in each resample.
+    solver as theirs. A control that goes a way of its own before the start, as no treated unit
+    does, counts for p and not for the spread. Otherwise units are resampled, and p is that of a
+    normal effect. Covariates are taken out first, by their relation among never-treated units, anew
+    in each resample.
 
     Args:
         panel: One start for all treated units; its complete block is used. [N, T]
@@ -139,15 +145,19 @@ def synthetic_did(
     everyone = np.arange(len(data.values))
     gap, omega, lambda_, beta = _sdid(data, everyone, data.rows, solver)
     effect = _mean_after(gap, data.start)
-    gaps = np.empty((0, len(gap)))
+    gaps, alike, own_way = np.empty((0, len(gap))), np.empty(0, bool), np.empty(0, np.int64)
     if len(data.others) > len(data.rows):
-        gaps = np.array([_sdid_placebo(data, chosen) for chosen in _sets(data, draws, rng)])
+        sets = list(_sets(data, draws, rng))
+        gaps = np.array([_sdid_placebo(data, chosen) for chosen in sets])
         effects = gaps[:, data.start :].mean(axis=1)
+        own_way = _own_way(data)
+        alike = np.array([not np.isin(chosen, own_way).any() for chosen in sets])
     elif len(data.rows) > 1:
         effects = _bootstrap(data, draws, rng)
     else:
         effects = np.empty(0)
-    se = float(effects.std(ddof=1)) if len(effects) > 1 else math.nan
+    alike = alike if alike.sum() > 1 else np.ones(len(effects), bool)
+    se = float(effects[alike].std(ddof=1)) if len(effects) > 1 else math.nan
     p, p_min, p_normal, why = math.nan, 0.0, math.nan, {}
     if se > ROUNDING * data.greatest:
         p_normal = float(2 * norm.sf(abs(effect) / se))
@@ -173,6 +183,7 @@ def synthetic_did(
             **_facts(data, gap, omega),
             "solver": solver,
             "draws": len(effects),
+            "own_way": [data.panel.units[row] for row in own_way],
             **_fewer(data, draws, len(effects)),
             "p_normal": None if math.isnan(p_normal) else p_normal,
             "period_weights": _named(data.panel.periods[: data.start], lambda_),
@@ -263,6 +274,30 @@ def _fewer(data: _Data, draws: int, drawn: int) -> dict[str, str]:
     if not drawn or drawn >= min(draws, math.comb(len(data.others), len(data.rows))):
         return {}
     return {"fewer_draws": f"{drawn} instead of {draws}: weights on so many cells take long"}
+
+
+def _own_way(data: _Data) -> Rows:
+    """Return the controls whose slope before the start lies far from all others', by itself.
+
+    The slope is that of the difference from the median control; what is far, the median absolute
+    deviation of the controls tells. A slope that a treated unit comes halfway to is not alone.
+    """
+    if len(data.others) < ENOUGH_TO_TELL:
+        return np.empty(0, np.int64)
+    before = data.values[:, : data.start]
+    apart = before - np.median(before[data.others], axis=0)
+    time = np.arange(data.start) - (data.start - 1) / 2
+    slopes = apart @ time
+    usual = np.median(slopes[data.others])
+    spread = 1.4826 * np.median(np.abs(slopes[data.others] - usual))
+    if spread <= ROUNDING * data.greatest:
+        return np.empty(0, np.int64)
+    far = (slopes - usual) / spread
+    known = far[data.rows]
+    alone = [
+        row for row in data.others if abs(far[row]) > APART and not (known / far[row] > 1 / 2).any()
+    ]
+    return np.array(alone, np.int64)
 
 
 def _sc_gap(series: Floats, controls: Floats, start: int) -> Floats:
