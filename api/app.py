@@ -1,17 +1,19 @@
 """The app: routes, errors, limits and headers put together for one lab."""
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, move_on_after
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import errors
+from api import errors, forms
 from api.dependencies import Answers, Limits
 from api.evaluations import Evaluations
 from api.open311.facade import Facade
@@ -26,6 +28,7 @@ from api.routes import (
     imports,
     incidents,
     initiatives,
+    media,
     moderation,
     observations,
     places,
@@ -40,6 +43,15 @@ from livinglab.services.watching import Pulse
 
 LARGEST_BODY = 64 * 1024
 LARGEST_READINGS = 256 * 1024
+LARGEST_FORM = 24 << 20
+"""Of a form with photos."""
+TAKES_PHOTOS = re.compile(
+    r"/observations(/[^/]+/media)?|/open311/(test/)?/*v2/(requests|servicerequestupdates)\.\w+"
+)
+FORMS_AT_ONCE = 8
+"""Such forms that are held in memory at once; the others are read when one is done."""
+FORM_WITHIN_S = 60.0
+"""How long a form may take to come, so that slow senders do not keep others out. [s]"""
 AT_ONCE = 30
 """Requests answered at once. Fewer than the 40 threads that work for them: a transaction holds
 the store between two turns of a thread, so it must find one although all others wait for it."""
@@ -81,6 +93,8 @@ def create_app(
     app.state.receiver = open_receiver(lab)
     app.state.importers = imports.Importers(lab)
     errors.install(app)
+    for router in (observations.forms, media.router, media.shown):
+        app.include_router(router)
     for one in (
         health,
         places,
@@ -169,26 +183,48 @@ class _BodyCap:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.room = CapacityLimiter(FORMS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-            return
-        largest = LARGEST_READINGS if scope["path"] == "/readings" else LARGEST_BODY
+        elif _is_form(scope):
+            async with self.room:
+                await self._capped(scope, receive, send, LARGEST_FORM, FORM_WITHIN_S)
+        else:
+            largest = LARGEST_READINGS if scope["path"] == "/readings" else LARGEST_BODY
+            await self._capped(scope, receive, send, largest, None)
+
+    async def _capped(
+        self, scope: Scope, receive: Receive, send: Send, largest: int, within_s: float | None
+    ) -> None:
         chunks, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > largest:
-                await errors.answer(TooLargeError("the body", largest))(scope, receive, send)
-                return
-            more = message.get("more_body", False)
+        with move_on_after(within_s) as waiting:
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > largest:
+                    await errors.answer(TooLargeError("the body", largest))(scope, receive, send)
+                    return
+                more = message.get("more_body", False)
+        if waiting.cancelled_caught:
+            late = errors.problem(HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly")
+            await late(scope, receive, send)
+            return
         whole: list[Message] = [{"type": "http.request", "body": b"".join(chunks)}]
+        chunks.clear()
 
         async def again() -> Message:
             return whole.pop() if whole else await receive()
 
         await self.app(scope, again, send)
+
+
+def _is_form(scope: Scope) -> bool:
+    """Tell whether photos may be in the body."""
+    kinds = (value for name, value in scope["headers"] if name == b"content-type")
+    is_form = any(one.lower().startswith(forms.FORM.encode()) for one in kinds)
+    return is_form and TAKES_PHOTOS.fullmatch(scope["path"]) is not None

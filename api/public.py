@@ -16,6 +16,7 @@ from livinglab.domain.indicators import AgreementFound, Effect, EvaluationJob
 from livinglab.domain.initiatives import Disturbance
 from livinglab.domain.observations import Category, Observation, StatusEvent, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
+from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.things import Datastream, Thing
@@ -144,6 +145,21 @@ def observation(one: Observation, categories: Mapping[str, Category]) -> Json | 
     }
 
 
+def photo(one: Photo) -> Json:
+    """Describe a photo that a moderator let go."""
+    return {
+        "url": f"/media/{one.key}",
+        "thumbnail": f"/media/{one.key}?size=thumb",
+        "width": one.width,
+        "height": one.height,
+    }
+
+
+def own_photo(one: Photo) -> Json:
+    """Tell who sent a photo what became of it."""
+    return {**photo(one), "waiting": one.visibility is Visibility.QUARANTINED}
+
+
 def status_event(one: StatusEvent) -> Json:
     """Describe one change of what an Observation is; who made it is not told."""
     return {
@@ -174,13 +190,16 @@ def incident(
     }
 
 
-def candidate(one: Candidate, categories: Mapping[str, Category], now: datetime) -> Json:
+def candidate(
+    one: Candidate, photos: Sequence[Photo], categories: Mapping[str, Category], now: datetime
+) -> Json:
     """Describe what a posting may be about that was posted already."""
     first = observation(one.original, categories) or {}
     label = categories[one.incident.category].label
     return {
         "incident": str(one.incident.id),
         "title": (first.get("text") or label)[:TITLE],
+        "thumbnail": photo(photos[0])["thumbnail"] if photos else None,
         "category": one.incident.category,
         "place": one.incident.place,
         "point": first.get("point"),

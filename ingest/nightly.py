@@ -15,6 +15,7 @@ from livinglab.errors import LabError
 from livinglab.services.checking import VERSION
 from livinglab.services.exporting import name_datastreams
 from livinglab.services.learning import learn_intervals
+from livinglab.services.picturing import sweep
 from livinglab.services.rechecking import note_version, recheck_due, redo_version
 
 log = structlog.get_logger()
@@ -43,6 +44,8 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
     if learned or changed or left:
         log.info("quality_reviewed", intervals=len(learned), flags=changed, to_judge_anew=left)
     tidy(lab)
+    if left_behind := sweep(lab.civic, lab.media):
+        log.info("photos_swept", n=left_behind)
     if everything:
         from livinglab.services.agreeing import compare_all  # noqa: PLC0415 - 60 MB, once a day
 

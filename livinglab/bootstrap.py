@@ -16,7 +16,17 @@ from livinglab.domain.answers import Responsibility
 from livinglab.domain.observations import Category
 from livinglab.domain.places import City, PlaceOrigin, zone_of
 from livinglab.errors import LabBusyError, SettingsError, StoreUnavailableError
-from livinglab.ports import Broker, CivicStore, Clock, Publisher, ReadingStore, UnitOfWork, Vault
+from livinglab.ports import (
+    Broker,
+    CivicStore,
+    Clock,
+    MediaFetcher,
+    MediaStore,
+    Publisher,
+    ReadingStore,
+    UnitOfWork,
+    Vault,
+)
 from livinglab.services.importing import Importer, import_route, keep_table, kept_routes
 from livinglab.services.receiving import Receiver, http_routes
 from livinglab.services.recording import Recorder
@@ -43,6 +53,8 @@ class Lab:
     readings: ReadingStore
     civic: CivicStore
     vault: Vault
+    media: MediaStore
+    fetcher: MediaFetcher
     even_clock: bool = True
     """Whether its clock runs evenly; on one that leaps, when a message came says nothing."""
     resources: ExitStack = field(default_factory=ExitStack)
@@ -87,6 +99,10 @@ def open_lab(
         opening.callback(civic.close)
         vault = open_vault(settings)
         opening.callback(vault.close)
+        media = open_media(settings)
+        opening.callback(media.close)
+        fetcher = _fetcher()
+        opening.callback(fetcher.close)
         _adopt(city, civic)
         return Lab(
             settings=settings,
@@ -98,6 +114,8 @@ def open_lab(
             readings=readings,
             civic=civic,
             vault=vault,
+            media=media,
+            fetcher=fetcher,
             resources=opening.pop_all(),
         )
 
@@ -207,6 +225,25 @@ def open_vault(settings: Settings) -> Vault:
     return SqlVault(settings.vault or f"sqlite:///{settings.data / 'vault.sqlite'}")
 
 
+def open_media(settings: Settings) -> MediaStore:
+    """Open the photos alone.
+
+    Raises:
+        StoreUnavailableError: Their folder cannot be written.
+    """
+    from livinglab.adapters.media import FolderMediaStore, MemoryMediaStore  # noqa: PLC0415 - slow
+
+    if settings.media == "memory:":
+        return MemoryMediaStore()
+    return FolderMediaStore(Path(settings.media) if settings.media else settings.data / "media")
+
+
+def _fetcher() -> MediaFetcher:
+    from livinglab.adapters.fetching import HttpMediaFetcher  # noqa: PLC0415 - slow to import
+
+    return HttpMediaFetcher()
+
+
 def _adopt(plan: CityFile, civic: CivicStore) -> None:
     """Enter the Zones and Places of the city file that the database does not have yet."""
     with civic.work() as work:
@@ -258,13 +295,22 @@ def open_importer(lab: Lab, table: Table) -> Importer:
 
 def open_rehearsal(settings: Settings, folder: Path) -> Lab:
     """Open an empty lab with the same rules in a folder of its own, to try something out."""
-    apart = {"data": folder, "readings": "", "civic": "memory:", "vault": "memory:"}
+    apart = {
+        "data": folder,
+        "readings": "",
+        "civic": "memory:",
+        "vault": "memory:",
+        "media": "memory:",
+    }
     return open_lab(settings.model_copy(update=apart))
 
 
 def open_sandbox(lab: Lab) -> Lab:
     """Return a lab of the same city in memory, whose postings reach nobody and go with it."""
-    apart = {"readings": "memory:", "civic": "memory:", "vault": "memory:", "city": None}
+    apart = {
+        **dict.fromkeys(("readings", "civic", "vault", "media"), "memory:"),
+        "city": None,
+    }
     with lab.work(write=False) as work:
         plan = CityFile(
             city=lab.city,

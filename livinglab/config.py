@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     """Where contact data are kept, in a database of their own: as for civic data. Empty: SQLite in
     the data folder."""
 
+    media: str = ""
+    """Where photos are kept: a folder, or `memory:`. Empty: in the data folder."""
+
     broker: str = "local"
     """`local` starts one; else `mqtt://HOST:PORT` or `mqtts://HOST:PORT`."""
 

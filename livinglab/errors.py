@@ -154,7 +154,8 @@ class TooLargeError(LabError):
 class UnsupportedFormatError(LabError):
     """A format or media type that the lab does not read."""
 
-    def __init__(self, given: str, supported: tuple[str, ...]) -> None:
-        super().__init__(f"{given!r} is not supported; use one of {', '.join(supported)}")
+    def __init__(self, given: str, supported: tuple[str, ...], remedy: str = "") -> None:
+        told = f"{given!r} is not supported; use one of {', '.join(supported)}"
+        super().__init__(told + (f"; {remedy}" if remedy else ""))
         self.given = given
         self.supported = supported

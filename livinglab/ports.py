@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import Enum
 from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -30,6 +31,7 @@ from livinglab.domain.observations import (
     StatusEvent,
     Visibility,
 )
+from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import (
@@ -660,6 +662,7 @@ class UnitOfWork(Protocol):
     actions: Collection[ModerationAction]
     appeals: Collection[Appeal]
     responses: Collection[CityResponse]
+    photos: Collection[Photo]
     quarantine: Quarantine
     ledger: Ledger
     receive_log: ReceiveLog
@@ -725,6 +728,89 @@ class Vault(Protocol):
 
     def ping(self) -> str:
         """Return name and version of what answers, or raise StoreUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        ...
+
+
+class MediaSize(Enum):
+    """In which size a photo is asked for."""
+
+    FULL = "full"
+    THUMB = "thumb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """A photo as it is kept: what it shows, and nothing that came with it."""
+
+    key: str
+    """Random."""
+    content_type: str
+    """Of every size."""
+    width: int
+    """[pixels]"""
+    height: int
+    """[pixels]"""
+    size: int
+    """[bytes]"""
+    taken_point: Point | None = None
+    """Where the camera stood, if that was asked for; it is in no bytes that are kept."""
+
+
+class MediaStore(Protocol):
+    """Keeps photos; what comes out carries no metadata. Any thread may call any method."""
+
+    def put(self, data: bytes, *, locate: bool = False) -> Media:
+        """Make a photo anew, pixels only, and keep it durably in every size: all of it or nothing.
+
+        Args:
+            data: The file as somebody sent it.
+            locate: Whether its owner agreed that the position in it is read.
+
+        Raises:
+            TooLargeError: It has more bytes than the store takes.
+            UnsupportedFormatError: Its bytes are of no format that is read, whatever its name says.
+            InvalidError: It is broken, cut off, or of too many pixels.
+            StoreUnavailableError: Nothing is certain; the same photo may be put again.
+        """
+        ...
+
+    def get(self, key: str, size: MediaSize = MediaSize.FULL) -> bytes | None:
+        """Return a photo."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Forget a photo in every size; tell whether there was one."""
+        ...
+
+    def older(self, than_s: float) -> Iterator[str]:
+        """Yield the keys of photos that were kept longer ago. [s]"""
+        ...
+
+    def ping(self) -> str:
+        """Return name and version of what answers, or raise StoreUnavailableError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; a second call does nothing."""
+        ...
+
+
+class MediaFetcher(Protocol):
+    """Fetches what a stranger's URL shows, and never asks a machine that is not public."""
+
+    def fetch(self, url: str) -> bytes:
+        """Return the bytes behind a URL, which begin like a photo and are otherwise raw.
+
+        Raises:
+            InvalidError: The URL may not be asked, or shows nothing.
+            TooLargeError: It shows more bytes than the fetcher takes.
+            UnsupportedFormatError: It shows no photo of a format that is read.
+            UnavailableError: Its server does not answer, or not in time.
+        """
         ...
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Facade: what clients of GeoReport v2 ask, read and answered by the lab's own services."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
@@ -8,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from starlette.datastructures import FormData, UploadFile
 
+from api import public
+from api.forms import photos
 from api.open311 import telling
 from api.routes.places import read_box
 from livinglab.bootstrap import Lab
@@ -24,11 +27,13 @@ from livinglab.domain.observations import (
     Status,
     Visibility,
 )
+from livinglab.domain.photos import MOST_PHOTOS
 from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
 from livinglab.errors import (
     ForbiddenError,
     InvalidError,
+    LabError,
     LimitExceededError,
     NotFoundError,
     UnauthorizedError,
@@ -36,6 +41,7 @@ from livinglab.errors import (
 from livinglab.ports import ObservationFilter, UnitOfWork
 from livinglab.services import deciding, voicing
 from livinglab.services.observing import Draft, contributor_of, observe
+from livinglab.services.picturing import attach, developed, public_photos
 from livinglab.services.questioning import LONGEST
 
 WINDOW = timedelta(days=90)
@@ -62,6 +68,8 @@ PHASES = {
     "FOR_TRIAGE": Phase.INVESTIGATING,
 }
 """Likewise → how far the city has come."""
+PHOTOS = re.compile(r"media(\[\])?|photo\d?")
+"""Names under which clients send files; these win over `media_url`."""
 OPEN = frozenset({"OPEN", "REOPEN", "UNCHANGED"})
 
 
@@ -107,8 +115,13 @@ class Facade:
 
     # --- asking
 
-    def requests(self, given: Mapping[str, str]) -> list[dict[str, Any]]:
-        """List service requests; of an id, that one also where lists leave it out."""
+    def requests(self, given: Mapping[str, str], base: str) -> list[dict[str, Any]]:
+        """List service requests; of an id, that one also where lists leave it out.
+
+        Args:
+            given: What was asked.
+            base: What links to photos begin with.
+        """
         told = {name: value for name, value in given.items() if value.strip()}
         with self.lab.work(write=False) as work:
             if ids := told.get("service_request_id"):
@@ -118,8 +131,18 @@ class Facade:
                     self._filter(told), limit=_size(told), skip=_skip(told)
                 )
             extensions = told.get("extensions", "").lower() == "true"
-            rows = (self._row(one, work, extensions=extensions) for one in found)
+            pictures = public_photos(found, work)
+            rows = []
+            for one in found:
+                row = self._row(one, work, extensions=extensions)
+                first = next(iter(pictures.get(one.id, ())), None)
+                if row is not None and first is not None and not self._personal(one):
+                    row["media_url"] = base + public.photo(first)["url"]
+                rows.append(row)
             return [one for one in rows if one]
+
+    def _personal(self, one: Observation) -> bool:
+        return self.lab.categories[one.category].privacy.personal
 
     def _row(
         self, one: Observation, work: UnitOfWork, *, extensions: bool
@@ -198,7 +221,8 @@ class Facade:
         text = told.get("description", "")
         if len(text) > LONGEST_TEXT:
             raise InvalidError("description", f"{LONGEST_TEXT} characters at the most")
-        with self.lab.work() as work:
+        shown, missing = self._shown(form)
+        with developed(shown, self.lab.media) as made, self.lab.work() as work:
             if self.most is not None and work.observations.count() >= self.most:
                 raise LimitExceededError("requests in the sandbox", SANDBOX_RETRY_S)
             draft = Draft(
@@ -214,19 +238,36 @@ class Facade:
             )
             device = told.get("device_id") or told.get("deviceid") or told.get("account_id")
             token = f"open311:{key.name}:{device}" if device else None
-            found, _ = observe(
-                draft,
-                token,
-                categories=self.lab.categories,
-                work=work,
-                now=self.lab.clock.now(),
-            )
+            now = self.lab.clock.now()
+            found, _ = observe(draft, token, categories=self.lab.categories, work=work, now=now)
+            attach(found, made, work, now)
             contact = _contact(told, found.contributor)
             if contact is not None:
                 self.lab.vault.put(contact)
             place = work.places.get(found.place)
-            responsible = self._notice(found, category, place)
-            return {"service_request_id": str(found.id), "service_notice": responsible}
+            notice = " ".join(filter(None, (self._notice(found, category, place), missing)))
+            return {"service_request_id": str(found.id), "service_notice": notice}
+
+    def _shown(self, form: FormData) -> tuple[Sequence[bytes], str]:
+        """Return the photos that came, or lie where `media_url` says, and what is missing.
+
+        A link that shows nothing, or may not be asked, costs its photo, never the report.
+
+        Raises:
+            InvalidError: There are too many.
+        """
+        files = photos(form, [name for name in form if PHOTOS.fullmatch(name)])
+        urls = [one for one in form.getlist("media_url") if isinstance(one, str) and one.strip()]
+        if files or not urls:
+            return files, ""
+        if len(urls) > MOST_PHOTOS:
+            raise InvalidError("media_url", f"{MOST_PHOTOS} photos at the most")
+        fetched: list[bytes] = []
+        try:
+            fetched += [self.lab.fetcher.fetch(one.strip()) for one in urls]
+        except LabError as error:
+            return fetched, f"Without photo: {error}"
+        return fetched, ""
 
     def _notice(self, one: Observation, category: Category, place: Place | None) -> str:
         if place is None:

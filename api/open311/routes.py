@@ -1,16 +1,16 @@
 """GeoReport v2 over HTTP: services, requests, tokens, discovery and updates, in both formats."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import STATUS
+from api.forms import FormDep
 from api.open311 import telling
 from api.open311.facade import Facade
 from api.open311.rendering import FORMATS, Items, listed, refused, single
@@ -29,13 +29,6 @@ SPECIFICATION = "http://wiki.open311.org/GeoReport_v2"
 CHANGESET = "2026-01-01T00:00:00Z"
 SANDBOX_MOST = 1_000
 """Requests that the test endpoint takes until the lab starts again."""
-
-
-async def _form(request: Request) -> FormData:
-    return await request.form(max_files=10, max_fields=200)
-
-
-FormDep = Annotated[FormData, Depends(_form)]
 
 
 def create_open311(facade: Facade) -> FastAPI:
@@ -61,13 +54,13 @@ def create_open311(facade: Facade) -> FastAPI:
 
     @app.get("/v2/requests.{fmt}")
     def requests(fmt: str, request: Request) -> Response:
-        rows = facade.requests(dict(request.query_params))
+        rows = facade.requests(dict(request.query_params), _base(facade, request))
         return listed(_known(fmt), "service_requests", "request", rows)
 
     @app.get("/v2/requests/{id_}.{fmt}")
     def one_request(id_: str, fmt: str, request: Request) -> Response:
         given = {**request.query_params, "service_request_id": id_}
-        rows = facade.requests(given)
+        rows = facade.requests(given, _base(facade, request))
         if not rows:
             raise NotFoundError("service_request_id", id_)
         return listed(_known(fmt), "service_requests", "request", rows)
@@ -80,10 +73,15 @@ def create_open311(facade: Facade) -> FastAPI:
     @app.get("/discovery.{fmt}")
     @app.get("/v2/discovery.{fmt}")
     def discovery(fmt: str, request: Request) -> Response:
-        base = facade.lab.settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
-        return single(_known(fmt), "discovery", _discovery(base.rstrip("/")))
+        return single(_known(fmt), "discovery", _discovery(_base(facade, request)))
 
     return app
+
+
+def _base(facade: Facade, request: Request) -> str:
+    """Return what every link begins with."""
+    here = f"{request.url.scheme}://{request.url.netloc}"
+    return (facade.lab.settings.public_url or here).rstrip("/")
 
 
 def _serve_updates(app: FastAPI, facade: Facade) -> None:

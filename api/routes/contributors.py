@@ -118,7 +118,9 @@ def export_me(lab: LabDep, work: ReadDep, token: TokenDep = None) -> Response:
     """Take everything along: a ZIP file that explains itself."""
     data = contributing.own_data(own(token, work), work, lab.vault)
     named = {"Content-Disposition": 'attachment; filename="livinglab.zip"', **PRIVATE}
-    return Response(contributing.packed(data), media_type="application/zip", headers=named)
+    return Response(
+        contributing.packed(data, lab.media), media_type="application/zip", headers=named
+    )
 
 
 @router.delete("/me")
@@ -129,7 +131,7 @@ def erase_me(request: Request, lab: LabDep, token: TokenDep = None) -> dict[str,
     """
     with lab.work() as work:
         take_patience(request, work, token)
-        done = contributing.erase(own(token, work), work, lab.vault, lab.clock.now())
+        done = contributing.erase(own(token, work), work, lab.vault, lab.media, lab.clock.now())
     return {
         "erased_at": public.time(done.at),
         "rows": done.rows,

@@ -36,6 +36,7 @@ def ready(request: Request, lab: LabDep) -> JSONResponse:
         "readings": lab.readings.ping,
         "civic": lab.civic.ping,
         "vault": lab.vault.ping,
+        "photos": lab.media.ping,
         **request.app.state.parts,
     }
     for name, look in looks.items():

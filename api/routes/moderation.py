@@ -5,18 +5,19 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import public
 from api.dependencies import LabDep, WriteDep, demand
+from api.routes.media import photo_as
 from livinglab.bootstrap import Lab
 from livinglab.domain.access import Scope
 from livinglab.domain.contributors import Trust
 from livinglab.domain.incidents import Outcome, Phase
 from livinglab.domain.observations import Observation, Visibility
 from livinglab.ports import UnitOfWork
-from livinglab.services import deciding, linking, moderating, responding
+from livinglab.services import deciding, linking, moderating, picturing, responding
 
 router = APIRouter(tags=["moderation"], prefix="/moderation")
 
@@ -159,6 +160,49 @@ def list_waiting_comments(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
         ],
         "next": None,
     }
+
+
+@router.get("/media")
+def list_waiting_photos(desk: DeskDep, limit: Limit = 100) -> dict[str, Any]:
+    """List photos that wait, oldest first."""
+    waiting = desk.work.photos.where(visibility=Visibility.QUARANTINED, limit=limit)
+    return {
+        "items": [
+            {
+                "key": one.key,
+                "observation": str(one.observation),
+                "url": f"/moderation/media/{one.key}",
+                "width": one.width,
+                "height": one.height,
+                "at": public.time(one.at),
+            }
+            for one in waiting
+        ],
+        "next": None,
+    }
+
+
+@router.get("/media/{key}", response_class=Response)
+def show_photo(key: str, desk: DeskDep) -> Response:
+    """Show a photo that waits."""
+    return photo_as(desk.lab.media.get(picturing.photo_of(key, desk.work).key), key)
+
+
+@router.post("/media/{key}/{verdict}")
+def judge_photo(
+    key: str, verdict: Literal["release", "remove"], body: Decision, desk: DeskDep
+) -> dict[str, str]:
+    """Let a photo go, or take it out for good with a reason in `note`."""
+    found = picturing.judge_photo(
+        key,
+        public=verdict == "release",
+        by=desk.by,
+        reason=body.note,
+        work=desk.work,
+        store=desk.lab.media,
+        now=desk.now,
+    )
+    return {"key": key, "visibility": found.visibility.value}
 
 
 @router.get("/flags")

@@ -1,5 +1,6 @@
 """Observations: a citizen posts, and everybody reads what may be read."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,20 +9,24 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
 from api.dependencies import LabDep, ReadDep, TokenDep, WriteDep, take_patience
+from api.forms import FORM, FormDep, FormRoute, filled
 from api.pages.rendering import json_response
 from api.routes.places import next_url, read_box, read_time
+from livinglab.bootstrap import Lab
 from livinglab.domain.answers import responsible
 from livinglab.domain.geometry import Point, is_point
-from livinglab.domain.observations import Channel, ObservationKind, Status
-from livinglab.errors import InvalidError, NotFoundError
-from livinglab.ports import ObservationFilter
+from livinglab.domain.observations import Channel, Observation, ObservationKind, Status
+from livinglab.errors import ClientKeyReusedError, InvalidError, NotFoundError
+from livinglab.ports import ObservationFilter, UnitOfWork
 from livinglab.services import voicing
 from livinglab.services.joining import public_place
 from livinglab.services.linking import candidates
 from livinglab.services.observing import Draft, observe
+from livinglab.services.picturing import attach, developed, public_photos
 from livinglab.services.responding import answers_to
 
 router = APIRouter(tags=["observations"])
+forms = APIRouter(tags=["observations"], route_class=FormRoute)
 
 LONGEST_TEXT = 4_000
 
@@ -83,22 +88,71 @@ class ObservationIn(BaseModel):
         )
 
 
-@router.post("/observations", status_code=201)
+AS_FORM = {
+    "requestBody": {
+        "content": {
+            FORM: {
+                "schema": {
+                    "type": "object",
+                    "description": "The same fields, `point` and `attributes` as JSON text; up to "
+                    "five photos as `media`; `use_photo_position` where one of them may tell where "
+                    "it was.",
+                    "required": ["client_key", "category"],
+                }
+            }
+        }
+    }
+}
+
+
+@forms.post("/observations", status_code=201, include_in_schema=False)
+def post_form(form: FormDep, request: Request, lab: LabDep, token: TokenDep = None) -> Response:
+    """Post about a Place with photos, or from a page without a script."""
+    given = filled(form)
+    draft = given.body(ObservationIn, as_json=("point", "attributes")).draft()
+    with lab.work(write=False) as work:
+        take_patience(request, work, token)
+    with developed(given.photos, lab.media, locate=given.locate) as made:
+        if draft.point is None and draft.place is None:
+            seen = (one.media.taken_point for one in made if one.media.taken_point)
+            draft = replace(draft, point=next(seen, None))
+        with lab.work() as work:
+            observation, new = _observe(draft, token, lab, work)
+            if not new:
+                known = {one.sha256 for one in work.photos.where(observation=observation.id)}
+                if not known.issuperset(one.sha256 for one in made):
+                    raise ClientKeyReusedError(str(draft.client_key))
+            attach(observation, made, work, lab.clock.now())
+            return _receipt(observation, lab, work, new=new)
+
+
+@router.post("/observations", status_code=201, openapi_extra=AS_FORM)
 def post_observation(
     body: ObservationIn, request: Request, lab: LabDep, work: WriteDep, token: TokenDep = None
 ) -> Response:
     """Post about a Place: 201 when it is new, 200 when the same came before."""
     take_patience(request, work, token)
-    observation, new = observe(
-        body.draft(), token, categories=lab.categories, work=work, now=lab.clock.now()
-    )
-    place = work.places.get(observation.place)
+    observation, new = _observe(body.draft(), token, lab, work)
+    return _receipt(observation, lab, work, new=new)
+
+
+def _observe(
+    draft: Draft, token: str | None, lab: Lab, work: UnitOfWork
+) -> tuple[Observation, bool]:
+    return observe(draft, token, categories=lab.categories, work=work, now=lab.clock.now())
+
+
+def _receipt(one: Observation, lab: Lab, work: UnitOfWork, *, new: bool) -> Response:
+    place = work.places.get(one.place)
     if place is None:
-        raise NotFoundError("Place", observation.place)
-    told = public.receipt(observation, place)
-    row = responsible(lab.responsibilities, observation.category, place.zone)
-    told["responsible"] = public.responsibility(row) if row else None
-    return json_response(told, 201 if new else 200, {"Location": f"/observations/{observation.id}"})
+        raise NotFoundError("Place", one.place)
+    row = responsible(lab.responsibilities, one.category, place.zone)
+    told = {
+        **public.receipt(one, place),
+        "responsible": public.responsibility(row) if row else None,
+        "media": [public.own_photo(each) for each in work.photos.where(observation=one.id)],
+    }
+    return json_response(told, 201 if new else 200, {"Location": f"/observations/{one.id}"})
 
 
 class CandidatesIn(BaseModel):
@@ -125,8 +179,12 @@ def list_candidates(body: CandidatesIn, lab: LabDep, work: ReadDep) -> dict[str,
         raise InvalidError("point", "give a point [lon, lat], or the key of a place")
     now = lab.clock.now()
     found = candidates(point, category, within_m=body.within_m, work=work, now=now)
+    photos = public_photos((one.original for one in found), work)
     return {
-        "items": [public.candidate(one, lab.categories, now) for one in found],
+        "items": [
+            public.candidate(one, photos.get(one.original.id, ()), lab.categories, now)
+            for one in found
+        ],
         "next": None,
     }
 
@@ -154,7 +212,12 @@ def list_observations(  # noqa: PLR0913, PLR0917 - each argument is a query para
         except_categories=tuple(key for key, one in lab.categories.items() if one.privacy.personal),
     )
     page = work.observations.page(which, after=after, limit=limit)
-    items = [told for one in page if (told := public.observation(one, lab.categories))]
+    photos = public_photos(page, work)
+    items = [
+        {**told, "media": [public.photo(each) for each in photos.get(one.id, ())]}
+        for one in page
+        if (told := public.observation(one, lab.categories))
+    ]
     more = next_url(request, str(page[-1].number)) if len(page) == limit else None
     return {"items": items, "next": more}
 
@@ -170,8 +233,10 @@ def show_observation(id: UUID, lab: LabDep, work: ReadDep) -> dict[str, Any]:  #
     comments = (public.comment(one) for one in work.comments.where(subject=subject))
     place = work.places.get(found.place)
     row = responsible(lab.responsibilities, found.category, place.zone if place else None)
+    photos = public_photos([found], work)
     return {
         **told,
+        "media": [public.photo(one) for one in photos.get(id, ())],
         "history": [public.status_event(one) for one in work.observations.events(id)],
         "responses": [public.response(one) for one in answers_to(found, work)],
         "supports": public.stances(subject, voicing.stances(subject, work)),

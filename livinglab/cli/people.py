@@ -25,11 +25,13 @@ def erase_contributor(named: str, data: Path | None) -> None:
     """
     settings = read_settings(data=data)
     store, vault = bootstrap.open_civic(settings), bootstrap.open_vault(settings)
+    media = bootstrap.open_media(settings)
     try:
         with store.work() as work:
-            done = erase(_behind(named, work), work, vault, datetime.now(UTC))
+            done = erase(_behind(named, work), work, vault, media, datetime.now(UTC))
         off_disk = store.scrub()
     finally:
+        media.close()
         vault.close()
         store.close()
     _screen.print(f"erased: {done.rows} rows name nobody any more", highlight=False)

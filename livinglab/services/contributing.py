@@ -21,8 +21,9 @@ from livinglab.domain.contributors import (
 )
 from livinglab.domain.observations import Observation, Visibility
 from livinglab.errors import InvalidError
-from livinglab.ports import UnitOfWork, Vault
+from livinglab.ports import MediaStore, UnitOfWork, Vault
 from livinglab.services.deciding import keep_state
+from livinglab.services.picturing import forget
 
 NOTHING_SHA256 = "0" * 64
 BY_ERASURE = "erasure"
@@ -35,6 +36,7 @@ data.json holds, in UTF-8:
   consents       what you agreed to, and until when
   donations      what you told of yourself, for sums only
   observations   what you posted, with the exact position that nobody else sees
+  photos         what you showed; the files lie beside, in photos/
   supports, comments, feedback, flags, confirmations, appeals
                  what else you said
   before         what your postings said before a moderator changed them
@@ -111,6 +113,7 @@ def own_data(contributor: Contributor, work: UnitOfWork, vault: Vault) -> dict[s
         "consents": [_plain(one) for one in work.consents.where(contributor=who)],
         "donations": [_plain(one) for one in work.donations.where(contributor=who)],
         "observations": [_plain(one) for one in observations],
+        "photos": [_plain(one) for one in work.photos.where(observation=ids)],
         "supports": [_plain(one) for one in work.supports.where(contributor=who)],
         "comments": [_plain(one) for one in work.comments.where(contributor=who)],
         "feedback": [_plain(one) for one in work.feedback.where(contributor=who)],
@@ -145,24 +148,29 @@ def _value(value: Any) -> Any:
     return value
 
 
-def packed(data: Mapping[str, Any]) -> bytes:
-    """Return what is kept of somebody as a ZIP file that explains itself."""
+def packed(data: Mapping[str, Any], media: MediaStore) -> bytes:
+    """Return what is kept of somebody as a ZIP file that explains itself, with their photos."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README.txt", README)
         archive.writestr("data.json", json.dumps(data, ensure_ascii=False, indent=1))
+        for photo in data["photos"]:
+            if (shown := media.get(photo["key"])) is not None:
+                archive.writestr(f"photos/{photo['key']}.jpg", shown, zipfile.ZIP_STORED)
     return file.getvalue()
 
 
-def erase(contributor: Contributor, work: UnitOfWork, vault: Vault, now: datetime) -> Erasure:
+def erase(
+    contributor: Contributor, work: UnitOfWork, vault: Vault, media: MediaStore, now: datetime
+) -> Erasure:
     """Take back everything that somebody said or told; what was counted stays counted.
 
     What they posted keeps category, Place, time and the position that was public, under a new
-    pseudonym that nobody holds a secret of. Words, exact positions, addresses, answers, keys of
-    devices and gateways, contact and notes go.
+    pseudonym that nobody holds a secret of. Words, photos, exact positions, addresses, answers,
+    keys of devices and gateways, contact and notes go.
 
     Raises:
-        StoreUnavailableError: Contact and notes may be gone and the rest not; ask again.
+        StoreUnavailableError: Contact, notes and photos may be gone and the rest not; ask again.
     """
     who = contributor.pseudonym
     vault.erase(who)
@@ -172,8 +180,9 @@ def erase(contributor: Contributor, work: UnitOfWork, vault: Vault, now: datetim
         trust=contributor.trust,
     )
     work.contributors.add(ghost)
-    rows = 0
-    for observation in work.observations.of_contributor(who):
+    posted = work.observations.of_contributor(who)
+    rows = forget((one.id for one in posted), work, media)
+    for observation in posted:
         _forget_words(observation, work, now)
         observation.contributor = ghost.pseudonym
         rows += 1

@@ -51,7 +51,9 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             Route(name="new", filter="new/{thing}/{property}", format="lab", scheme="new"),
         ),
     )
-    settings = Settings(data=tmp_path, readings="memory:", civic="memory:", vault="memory:")
+    settings = Settings(
+        data=tmp_path, readings="memory:", civic="memory:", vault="memory:", media="memory:"
+    )
     opened = open_lab(settings, city=city, clock=SettableClock(NOW))
     with opened.work() as work:
         for scope in ("submit", "moderate", "plan", "admin"):

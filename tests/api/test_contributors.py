@@ -23,6 +23,7 @@ from livinglab.domain.observations import Attribute
 from livinglab.domain.places import City, Place
 from livinglab.errors import NotFoundError
 from livinglab.ports import ObservationFilter
+from tests.photos import opened, quarters, telling_jpeg
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TOKEN = "marked-token-of-a-device-000001"
@@ -128,6 +129,10 @@ def life(client) -> str:
     ask("POST", "/feedback", subject="initiative:i", rating=2, text="marked-feedback")
     contact = {"email": "marked@example.org", "phone": "+33 1 23 45 67 89", "name": "Marked Name"}
     ask("PUT", "/me/contact", **contact)
+    photo = {"media": ("SECRET name.jpg", telling_jpeg(), "image/jpeg")}
+    sent = client.post(f"/observations/{posted}/media", files=photo, headers=ME)
+    key = sent.json()["items"][0]["url"].removeprefix("/media/")
+    ask("POST", f"/moderation/media/{key}/release", headers=MODERATOR)
     ask("PUT", "/me/consents", purpose="strata", version="1", given=True)
     ask("PUT", "/me/strata", levels={"age": "marked-stratum"})
     return str(posted)
@@ -157,6 +162,8 @@ def test_one_sees_everything_of_oneself(client, life):
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         taken = json.loads(archive.read("data.json"))
         assert "data.json" in archive.read("README.txt").decode()
+        [photo] = [one for one in archive.namelist() if one.startswith("photos/")]
+        assert ["red", "lime", "blue", "white"] == quarters(opened(archive.read(photo)))
     text = json.dumps(taken, ensure_ascii=False)
     assert shown == taken
     for secret in SECRETS[1:]:
@@ -186,6 +193,7 @@ def test_nobody_else_learns_any_of_it(client, lab, life):
     """Every public address, page, list and facade: none tells more than was published."""
     with lab.work(write=False) as work:
         kept = work.observations.get(UUID(life))
+        photo = work.photos.one().key
         who, incident = kept.contributor, str(kept.incident)
     known = {
         "id": life,
@@ -198,6 +206,8 @@ def test_nobody_else_learns_any_of_it(client, lab, life):
     paths = {*public_paths(client.app, known)}
     paths |= {
         f"/incidents/{incident}",
+        f"/media/{photo}",
+        f"/media/{photo}?size=thumb",
         "/initiatives/i",
         "/feedback?subject=initiative:i",
         "/open311/v2/requests.xml?extensions=true",
@@ -213,6 +223,7 @@ def test_nobody_else_learns_any_of_it(client, lab, life):
             answer = client.get(path, headers={"Accept": accept})
             found = [one for one in (*SECRETS, who) if one in answer.text]
             assert not found, (path, accept, found)
+            assert b"SECRET" not in answer.content, path
             assert answer.status_code < 500, (path, answer.text)
             answered += answer.status_code == 200
     assert 60 < answered
@@ -226,6 +237,7 @@ def test_erasing_leaves_nothing(client, lab, life, tmp_path):
         who = work.supports.one().contributor
     planted = everything(tmp_path)
     assert b"marked-text" in planted
+    assert [*tmp_path.glob("media/*/*/full.jpg")]
     assert who.encode() in planted
 
     done = client.delete("/me", headers=ME)
@@ -241,6 +253,7 @@ def test_erasing_leaves_nothing(client, lab, life, tmp_path):
         assert work.contributors.get(who) is None
         assert 1 == work.erasures.count()
     assert lab.vault.get(who) is None
+    assert [] == [*tmp_path.rglob("*.jpg")]
     assert before == client.get("/places/square").json()["observations"]
     assert supports == client.get(f"/observations/{life}").json()["supports"]
     assert 401 == client.get("/me", headers=ME).status_code

@@ -19,7 +19,7 @@ EARLY, LATE = datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 2, 5, tzinfo=UTC
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    settings = Settings(data=tmp_path, civic="memory:", vault="memory:")
+    settings = Settings(data=tmp_path, civic="memory:", vault="memory:", media="memory:")
     opened = open_lab(settings, clock=SettableClock(EARLY))
     yield opened
     opened.close()
@@ -47,7 +47,9 @@ def test_a_month_is_sealed_two_days_after_its_end(lab, tmp_path):
 
 def test_without_sealed_months_there_is_no_list(tmp_path):
     """A lab that keeps its Readings elsewhere."""
-    settings = Settings(data=tmp_path, readings="memory:", civic="memory:", vault="memory:")
+    settings = Settings(
+        data=tmp_path, readings="memory:", civic="memory:", vault="memory:", media="memory:"
+    )
     lab = open_lab(settings, clock=SettableClock(EARLY))
     tidy(lab)
     lab.close()

@@ -127,7 +127,7 @@ def lab() -> Iterator[Lab]:
         categories={row.key: row for row in DEFAULT_CATEGORIES},
         routes=ROUTES,
     )
-    settings = Settings(readings="memory:", civic="memory:", vault="memory:")
+    settings = Settings(readings="memory:", civic="memory:", vault="memory:", media="memory:")
     opened = open_lab(settings, city=city, clock=SettableClock(NOW))
     yield opened
     opened.close()

@@ -49,7 +49,9 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         categories={row.key: row for row in DEFAULT_CATEGORIES},
         routes=(),
     )
-    settings = Settings(data=tmp_path, readings="memory:", civic="memory:", vault="memory:")
+    settings = Settings(
+        data=tmp_path, readings="memory:", civic="memory:", vault="memory:", media="memory:"
+    )
     opened = open_lab(settings, city=city, clock=SettableClock(NOON))
     yield opened
     opened.close()

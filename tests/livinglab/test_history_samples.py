@@ -65,7 +65,7 @@ class History:
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     data = tmp_path_factory.mktemp("history")
-    settings = Settings(data=data, civic="memory:", vault="memory:")
+    settings = Settings(data=data, civic="memory:", vault="memory:", media="memory:")
     lab = open_lab(settings, clock=SettableClock(datetime(2026, 1, 1, tzinfo=UTC)))
     yield History(lab)
     lab.close()

@@ -44,7 +44,12 @@ def day(hours: int, *, thing: str = "t1", value: float = 7) -> str:
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """An empty lab in memory; tables and checkpoints stand in its data folder."""
     settings = Settings(
-        data=tmp_path, readings="memory:", civic="memory:", vault="memory:", provision_limit=5
+        data=tmp_path,
+        readings="memory:",
+        civic="memory:",
+        vault="memory:",
+        media="memory:",
+        provision_limit=5,
     )
     opened = open_lab(settings, clock=SettableClock(NOW))
     yield opened

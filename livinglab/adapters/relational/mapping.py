@@ -25,6 +25,7 @@ from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import Quarantined
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
+from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
@@ -52,6 +53,7 @@ _TABLES: dict[type, Table] = {
     ModerationAction: tables.moderation_action,
     Appeal: tables.appeal,
     CityResponse: tables.city_response,
+    Photo: tables.photo,
     Quarantined: tables.quarantine,
     Initiative: tables.initiative,
     InitiativeArea: tables.initiative_area,

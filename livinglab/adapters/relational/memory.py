@@ -38,6 +38,7 @@ from livinglab.domain.observations import (
     StatusEvent,
     Visibility,
 )
+from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
@@ -127,6 +128,11 @@ _APPEAL = Kind(
     lambda one: [("Observation", "id", one.observation)],
 )
 _RESPONSE = Kind(CityResponse, lambda one: [("key", (one.key, one.version))], append_only=True)
+_PHOTO = Kind(
+    Photo,
+    lambda one: [("key", one.key), ("sha256", (one.observation, one.sha256))],
+    lambda one: [("Observation", "id", one.observation)],
+)
 _QUARANTINED = Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
 _INITIATIVE = Kind(Initiative, lambda one: [("key", one.key)])
 _AREA = Kind(
@@ -188,6 +194,7 @@ _KINDS: tuple[Kind[Any], ...] = (
     _ACTION,
     _APPEAL,
     _RESPONSE,
+    _PHOTO,
     _QUARANTINED,
     _INITIATIVE,
     _AREA,
@@ -743,6 +750,7 @@ class _Work:
         self.actions: ports.Collection[ModerationAction] = self._collected(_ACTION)
         self.appeals: ports.Collection[Appeal] = self._collected(_APPEAL)
         self.responses: ports.Collection[CityResponse] = self._collected(_RESPONSE)
+        self.photos: ports.Collection[Photo] = self._collected(_PHOTO)
         self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))
         self.initiatives: ports.Initiatives = _Initiatives(self._rows)
         self.keys: ports.Keys = _Keys(self._of(_API_KEY))

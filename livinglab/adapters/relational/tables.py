@@ -460,6 +460,23 @@ comment = Table(
     sqlite_autoincrement=True,
 )
 
+photo = Table(
+    "photo",
+    metadata,
+    _number(),
+    Column("key", Text, nullable=False, unique=True),
+    Column("observation", Uuid, ForeignKey("observation.id"), nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("visibility", _one_of(Visibility, "visibility"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("observation", "sha256"),
+    Index(None, "visibility", "number"),
+    sqlite_autoincrement=True,
+)
+
 feedback = Table(
     "feedback",
     metadata,

@@ -25,6 +25,7 @@ from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Consent, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
+from livinglab.domain.photos import Photo
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
 
@@ -57,6 +58,7 @@ class _Work:
         self.actions: ports.Collection[ModerationAction] = SqlCollection(session, ModerationAction)
         self.appeals: ports.Collection[Appeal] = SqlCollection(session, Appeal)
         self.responses: ports.Collection[CityResponse] = SqlCollection(session, CityResponse)
+        self.photos: ports.Collection[Photo] = SqlCollection(session, Photo)
         self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
         self.ledger: ports.Ledger = repositories.SqlLedger(session)
         self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)
