@@ -93,8 +93,7 @@ def create_app(
     app.state.receiver = open_receiver(lab)
     app.state.importers = imports.Importers(lab)
     errors.install(app)
-    for router in (observations.forms, media.router, media.shown):
-        app.include_router(router)
+    app.include_router(observations.forms)
     for one in (
         health,
         places,
@@ -105,6 +104,7 @@ def create_app(
         voices,
         contributors,
         initiatives,
+        media,
         moderation,
         admin,
         imports,
@@ -188,7 +188,7 @@ class _BodyCap:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif _is_form(scope):
+        elif forms.is_form(scope) and TAKES_PHOTOS.fullmatch(scope["path"]):
             async with self.room:
                 await self._capped(scope, receive, send, LARGEST_FORM, FORM_WITHIN_S)
         else:
@@ -221,10 +221,3 @@ class _BodyCap:
             return whole.pop() if whole else await receive()
 
         await self.app(scope, again, send)
-
-
-def _is_form(scope: Scope) -> bool:
-    """Tell whether photos may be in the body."""
-    kinds = (value for name, value in scope["headers"] if name == b"content-type")
-    is_form = any(one.lower().startswith(forms.FORM.encode()) for one in kinds)
-    return is_form and TAKES_PHOTOS.fullmatch(scope["path"]) is not None

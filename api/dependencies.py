@@ -6,13 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from threading import Lock
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 
 from livinglab.bootstrap import Lab
 from livinglab.domain.access import ApiKey, Scope
 from livinglab.domain.contributors import Contributor
-from livinglab.errors import ForbiddenError, LimitExceededError, UnauthorizedError
+from livinglab.domain.observations import Observation
+from livinglab.errors import ForbiddenError, LimitExceededError, NotFoundError, UnauthorizedError
 from livinglab.ports import UnitOfWork
 from livinglab.services.observing import contributor_of
 
@@ -166,3 +168,15 @@ def somebody(request: Request, lab: Lab, work: UnitOfWork, token: str | None) ->
         raise UnauthorizedError("this needs `X-Contributor`; `POST /contributors` gives one")
     take_patience(request, work, token)
     return contributor_of(token, work, lab.clock.now())
+
+
+def own_observation(id_: UUID, contributor: Contributor, work: UnitOfWork) -> Observation:
+    """Return one's own Observation; of another's nobody learns whether it exists.
+
+    Raises:
+        NotFoundError: There is none, or it is another's.
+    """
+    found = work.observations.get(id_)
+    if found is None or found.contributor != contributor.pseudonym:
+        raise NotFoundError("Observation", str(id_))
+    return found

@@ -25,15 +25,19 @@ FORM = "multipart/form-data"
 M = TypeVar("M", bound=BaseModel)
 
 
+def is_form(scope: Scope) -> bool:
+    """Tell whether a request says that its body is a form."""
+    kinds = (value for name, value in scope["headers"] if name == b"content-type")
+    return any(one.lower().startswith(FORM.encode()) for one in kinds)
+
+
 class FormRoute(APIRoute):
     """A route for forms alone: the same path may read JSON by another."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Pass over what is no form."""
         match, more = super().matches(scope)
-        kinds = (value for name, value in scope.get("headers", ()) if name == b"content-type")
-        is_form = any(one.lower().startswith(FORM.encode()) for one in kinds)
-        return (match, more) if is_form else (Match.NONE, {})
+        return (match, more) if is_form(scope) else (Match.NONE, {})
 
 
 async def _form(request: Request) -> AsyncIterator[FormData]:

@@ -131,18 +131,15 @@ class Facade:
                     self._filter(told), limit=_size(told), skip=_skip(told)
                 )
             extensions = told.get("extensions", "").lower() == "true"
-            pictures = public_photos(found, work)
+            pictures = public_photos(found, self.lab.categories, work)
             rows = []
             for one in found:
                 row = self._row(one, work, extensions=extensions)
                 first = next(iter(pictures.get(one.id, ())), None)
-                if row is not None and first is not None and not self._personal(one):
+                if row is not None and first is not None:
                     row["media_url"] = base + public.photo(first)["url"]
                 rows.append(row)
             return [one for one in rows if one]
-
-    def _personal(self, one: Observation) -> bool:
-        return self.lab.categories[one.category].privacy.personal
 
     def _row(
         self, one: Observation, work: UnitOfWork, *, extensions: bool

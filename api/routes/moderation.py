@@ -193,7 +193,7 @@ def judge_photo(
     key: str, verdict: Literal["release", "remove"], body: Decision, desk: DeskDep
 ) -> dict[str, str]:
     """Let a photo go, or take it out for good with a reason in `note`."""
-    found = picturing.judge_photo(
+    found = moderating.judge_photo(
         key,
         public=verdict == "release",
         by=desk.by,

@@ -179,7 +179,7 @@ def list_candidates(body: CandidatesIn, lab: LabDep, work: ReadDep) -> dict[str,
         raise InvalidError("point", "give a point [lon, lat], or the key of a place")
     now = lab.clock.now()
     found = candidates(point, category, within_m=body.within_m, work=work, now=now)
-    photos = public_photos((one.original for one in found), work)
+    photos = public_photos((one.original for one in found), lab.categories, work)
     return {
         "items": [
             public.candidate(one, photos.get(one.original.id, ()), lab.categories, now)
@@ -212,7 +212,7 @@ def list_observations(  # noqa: PLR0913, PLR0917 - each argument is a query para
         except_categories=tuple(key for key, one in lab.categories.items() if one.privacy.personal),
     )
     page = work.observations.page(which, after=after, limit=limit)
-    photos = public_photos(page, work)
+    photos = public_photos(page, lab.categories, work)
     items = [
         {**told, "media": [public.photo(each) for each in photos.get(one.id, ())]}
         for one in page
@@ -233,7 +233,7 @@ def show_observation(id: UUID, lab: LabDep, work: ReadDep) -> dict[str, Any]:  #
     comments = (public.comment(one) for one in work.comments.where(subject=subject))
     place = work.places.get(found.place)
     row = responsible(lab.responsibilities, found.category, place.zone if place else None)
-    photos = public_photos([found], work)
+    photos = public_photos([found], lab.categories, work)
     return {
         **told,
         "media": [public.photo(one) for one in photos.get(id, ())],

@@ -8,13 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import public
-from api.dependencies import LabDep, ReadDep, TokenDep, WriteDep, demand, somebody
+from api.dependencies import LabDep, ReadDep, TokenDep, WriteDep, demand, own_observation, somebody
 from api.pages.rendering import json_response
 from api.routes.places import next_url
 from livinglab.domain.access import Scope
-from livinglab.domain.contributors import Contributor
 from livinglab.domain.moderation import FlagReason
-from livinglab.domain.observations import Channel, Observation
+from livinglab.domain.observations import Channel
 from livinglab.domain.voices import Dimension, Stance
 from livinglab.errors import NotFoundError
 from livinglab.ports import UnitOfWork
@@ -88,14 +87,6 @@ class ResponseIn(_In):
     )
     promised_for: date | None = None
     department: str = Field(min_length=1, max_length=200)
-
-
-def _own(id_: UUID, contributor: Contributor, work: UnitOfWork) -> Observation:
-    """Return one's own Observation; of another's nobody learns whether it exists."""
-    found = work.observations.get(id_)
-    if found is None or found.contributor != contributor.pseudonym:
-        raise NotFoundError("Observation", str(id_))
-    return found
 
 
 Kind = Literal["observations", "incidents", "initiatives"]
@@ -192,7 +183,7 @@ def post_confirmation(
     token: TokenDep = None,
 ) -> dict[str, Any]:
     """Say whether one's own posting was fixed; "no" opens it again."""
-    found = _own(id, somebody(request, lab, work, token), work)
+    found = own_observation(id, somebody(request, lab, work, token), work)
     deciding.confirm(found, fixed=body.fixed, text=body.text, work=work, now=lab.clock.now())
     return {"id": str(found.id), "status": found.status.value, "fixed": body.fixed}
 
@@ -207,7 +198,7 @@ def post_appeal(
     token: TokenDep = None,
 ) -> dict[str, str]:
     """Ask to look again at what a moderator did to one's own posting."""
-    found = _own(id, somebody(request, lab, work, token), work)
+    found = own_observation(id, somebody(request, lab, work, token), work)
     made = moderating.appeal(found, body.text, work, lab.clock.now())
     return {"id": str(made.id), "observation": str(id)}
 

@@ -10,7 +10,6 @@ import io
 import socket
 import ssl
 import string
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
+from livinglab.adapters.deadlines import Deadline
 from livinglab.adapters.images import LARGEST_BYTES, sniff
 from livinglab.errors import InvalidError, TooLargeError, UnavailableError
 
@@ -133,27 +133,12 @@ class Target(NamedTuple):
         return cls(url, parts.scheme, host, path)
 
 
-class Deadline:
-    """The instant by which a fetch has ended, however slowly somebody answers."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Return what is left. [s]
-
-        Raises:
-            UnavailableError: Nothing is left.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise self.missed()
-        return left
+class PhotoDeadline(Deadline):
+    """The instant by which a fetch has ended."""
 
     def missed(self) -> UnavailableError:
         """Say that it is over."""
-        return UnavailableError(PART, f"no photo came within {self._seconds:g} s")
+        return UnavailableError(PART, f"no photo came within {self.seconds:g} s")
 
 
 class Incoming(io.RawIOBase):
@@ -217,7 +202,7 @@ class HttpMediaFetcher:
 
     def fetch(self, url: str) -> bytes:
         """Return the bytes behind a URL: see `ports.MediaFetcher`."""
-        deadline, target = Deadline(self._seconds), Target.of(url)
+        deadline, target = PhotoDeadline(self._seconds), Target.of(url)
         for _ in range(1 + MOST_REDIRECTS):
             found = self._asked(target, deadline)
             if isinstance(found, bytes):

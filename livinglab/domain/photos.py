@@ -23,8 +23,6 @@ class Photo:
     """[pixels]"""
     height: int
     """[pixels]"""
-    size: int
-    """[bytes]"""
     visibility: Visibility
     at: datetime
     number: int | None = None

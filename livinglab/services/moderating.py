@@ -20,12 +20,14 @@ from livinglab.domain.moderation import (
     ModerationAction,
 )
 from livinglab.domain.observations import Observation, PlaceLink, Visibility
+from livinglab.domain.photos import Photo
 from livinglab.domain.places import JoinMethod
 from livinglab.domain.voices import Comment
 from livinglab.errors import ConflictError, InvalidError, NotFoundError
-from livinglab.ports import UnitOfWork, Vault
+from livinglab.ports import MediaStore, UnitOfWork, Vault
 from livinglab.services.deciding import keep_state, show
 from livinglab.services.grounding import ZONE
+from livinglab.services.picturing import photo_of
 
 BY_FLAGS = "flags"
 """Who hid what trusted Contributors objected to."""
@@ -268,6 +270,38 @@ def judge_comment(
         found.visibility = Visibility.REMOVED
         _write(subject, Deed.REMOVE, reason, by, work, now, before=note)
     _settle(subject, work, now)
+    return found
+
+
+def judge_photo(
+    key: str,
+    *,
+    public: bool,
+    by: str,
+    reason: str,
+    work: UnitOfWork,
+    store: MediaStore,
+    now: datetime,
+) -> Photo:
+    """Let a photo go, or take it out for good: of what it showed nothing is kept.
+
+    Raises:
+        NotFoundError: There is no such photo.
+        InvalidError: It is taken out without a reason.
+        ConflictError: It was removed before.
+        StoreUnavailableError: It could not be taken out; ask again.
+    """
+    found = photo_of(key, work)
+    if found.visibility is Visibility.REMOVED:
+        if public:
+            raise ConflictError(f"Photo {key} was removed before")
+        return found
+    if not public:
+        _demand(reason)
+        store.delete(key)
+    found.visibility = Visibility.PUBLIC if public else Visibility.REMOVED
+    deed = Deed.RELEASE if public else Deed.REMOVE
+    _write(f"photo:{key}", deed, reason, by, work, now)
     return found
 
 

@@ -12,7 +12,6 @@ from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
-from livinglab.domain.moderation import Deed, ModerationAction
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.photos import MOST_PHOTOS, Photo
 from livinglab.errors import ConflictError, InvalidError, NotFoundError
@@ -85,7 +84,6 @@ def attach(
             sha256=digest,
             width=one.media.width,
             height=one.media.height,
-            size=one.media.size,
             visibility=Visibility.QUARANTINED,
             at=now,
         )
@@ -93,27 +91,28 @@ def attach(
     return [known[one.sha256] for one in made]
 
 
-def public_photos(observations: Iterable[Observation], work: UnitOfWork) -> dict[UUID, list[Photo]]:
-    """Return the photos of public Observations that a moderator let go, oldest first."""
+def public_photos(
+    observations: Iterable[Observation], categories: Mapping[str, Category], work: UnitOfWork
+) -> dict[UUID, list[Photo]]:
+    """Return the photos that everybody may see, oldest first: let go, as what they belong to."""
     found: dict[UUID, list[Photo]] = {}
-    ids = frozenset(one.id for one in observations if one.visibility is Visibility.PUBLIC)
+    ids = frozenset(one.id for one in observations if _shows(one, categories))
     for one in work.photos.where(observation=ids, visibility=Visibility.PUBLIC):
         found.setdefault(one.observation, []).append(one)
     return found
 
 
 def is_public(photo: Photo, categories: Mapping[str, Category], work: UnitOfWork) -> bool:
-    """Tell whether everybody may see it: it was let go, and so was what it belongs to."""
-    if photo.visibility is not Visibility.PUBLIC:
-        return False
-    shows = work.observations.get(photo.observation)
-    category = categories.get(shows.category) if shows else None
-    return (
-        shows is not None
-        and shows.visibility is Visibility.PUBLIC
-        and category is not None
-        and not category.privacy.personal
-    )
+    """Tell whether everybody may see it."""
+    of = work.observations.get(photo.observation)
+    return photo.visibility is Visibility.PUBLIC and of is not None and _shows(of, categories)
+
+
+def _shows(one: Observation, categories: Mapping[str, Category]) -> bool:
+    """Tell whether an Observation may show its photos."""
+    category = categories.get(one.category)
+    public = one.visibility is Visibility.PUBLIC
+    return public and category is not None and not category.privacy.personal
 
 
 def photo_of(key: str, work: UnitOfWork) -> Photo:
@@ -125,49 +124,6 @@ def photo_of(key: str, work: UnitOfWork) -> Photo:
     found = work.photos.one(key=key)
     if found is None:
         raise NotFoundError("Photo", key)
-    return found
-
-
-def judge_photo(
-    key: str,
-    *,
-    public: bool,
-    by: str,
-    reason: str,
-    work: UnitOfWork,
-    store: MediaStore,
-    now: datetime,
-) -> Photo:
-    """Let a photo go, or take it out for good: of what it showed nothing is kept.
-
-    Raises:
-        NotFoundError: There is no such photo.
-        InvalidError: It is taken out without a reason.
-        ConflictError: It was taken out before.
-        StoreUnavailableError: It could not be taken out; ask again.
-    """
-    found = photo_of(key, work)
-    if found.visibility is Visibility.REMOVED:
-        if public:
-            raise ConflictError(f"Photo {key} was removed before")
-        return found
-    if not public:
-        if not reason.strip():
-            raise InvalidError("reason", "say why; it is kept")
-        store.delete(key)
-    found.visibility = Visibility.PUBLIC if public else Visibility.REMOVED
-    work.actions.add(
-        [
-            ModerationAction(
-                subject=f"photo:{key}",
-                deed=Deed.RELEASE if public else Deed.REMOVE,
-                before=None,
-                reason=reason,
-                actor=by,
-                at=now,
-            )
-        ]
-    )
     return found
 
 

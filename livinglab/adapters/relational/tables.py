@@ -469,7 +469,6 @@ photo = Table(
     Column("sha256", Text, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
-    Column("size", Integer, nullable=False),
     Column("visibility", _one_of(Visibility, "visibility"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("observation", "sha256"),

@@ -29,6 +29,7 @@ from urllib.parse import urlencode
 import numpy as np
 import orjson
 
+from livinglab.adapters.deadlines import Deadline
 from livinglab.adapters.timeseries import influxdb_rows as questions
 from livinglab.adapters.timeseries.columns import (
     Applied,
@@ -42,8 +43,8 @@ from livinglab.adapters.timeseries.influxdb_http import (
     PART,
     REMEDIES,
     Answer,
-    Deadline,
     InfluxDBServer,
+    StoreDeadline,
 )
 from livinglab.adapters.timeseries.influxdb_rows import (
     EDGE_MS,
@@ -121,7 +122,7 @@ class InfluxDBReadingStore:
     def append(self, batch: ReadingBatch) -> Appended:
         """Write what is new or different; see `ports.ReadingStore`."""
         arrived = Columns.of(batch)
-        deadline = Deadline(self._timeout_s)
+        deadline = StoreDeadline(self._timeout_s)
         with self._writing(deadline):
             plan = self._plan(arrived, deadline)
             try:
@@ -142,7 +143,7 @@ class InfluxDBReadingStore:
         Results stay, so what is known of the newest stays true.
         """
         arrived = Columns.of(judged)
-        deadline = Deadline(self._timeout_s)
+        deadline = StoreDeadline(self._timeout_s)
         with self._writing(deadline):
             rows = self._differing(arrived, deadline)
             for start in range(0, len(rows), LINES):
@@ -221,7 +222,7 @@ class InfluxDBReadingStore:
 
     def forget(self, before: datetime) -> int:
         """Delete all rows before an instant, and return how many."""
-        deadline = Deadline(self._timeout_s)
+        deadline = StoreDeadline(self._timeout_s)
         with self._writing(deadline):
             self._doubted = None
             gone = self._count(questions.counted(to_ms(before)), deadline)
@@ -232,7 +233,7 @@ class InfluxDBReadingStore:
 
     def ping(self) -> str:
         """Return name and version of what answers for the bucket, or say what is wrong."""
-        _, version = self._about_bucket(Deadline(min(PING_S, self._timeout_s)))
+        _, version = self._about_bucket(StoreDeadline(min(PING_S, self._timeout_s)))
         return f"InfluxDB {version.lstrip('v')}".rstrip()
 
     def close(self) -> None:
@@ -398,7 +399,7 @@ class InfluxDBReadingStore:
         answer = self._server.post(
             "/query",
             urlencode({"q": question}).encode(),
-            deadline or Deadline(self._timeout_s),
+            deadline or StoreDeadline(self._timeout_s),
             kind="application/x-www-form-urlencoded",
             db=self._bucket,
             epoch="ms",

@@ -4,7 +4,6 @@ Nothing is retried here but what a server closed while it was idle: whoever has 
 knows best when to come again. Why not influxdb-client: `docs/decisions/0003-influxdb-http.md`.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
+from livinglab.adapters.deadlines import Deadline
 from livinglab.errors import StoreUnavailableError
 
 PART = "Readings (InfluxDB)"
@@ -36,23 +36,12 @@ REMEDIES = {
 """HTTP status → what an operator does about it."""
 
 
-class Deadline:
-    """The instant by which a call has ended, however many requests it takes."""
+class StoreDeadline(Deadline):
+    """The instant by which a call of the store has ended."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Return what is left. [s]
-
-        Raises:
-            StoreUnavailableError: Nothing is left.
-        """
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise StoreUnavailableError(PART, f"nothing was confirmed within {self._seconds:g} s")
-        return left
+    def missed(self) -> StoreUnavailableError:
+        """Say that nothing is certain."""
+        return StoreUnavailableError(PART, f"nothing was confirmed within {self.seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True)
