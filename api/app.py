@@ -2,15 +2,16 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 
 from anyio import CapacityLimiter, move_on_after
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, forms
@@ -35,6 +36,7 @@ from api.routes import (
     readings,
     voices,
 )
+from api.together import Together
 from livinglab import __version__
 from livinglab.bootstrap import Lab, open_receiver, open_sandbox
 from livinglab.domain.access import ApiKey
@@ -82,6 +84,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with evaluations.running():
             yield
+        app.state.postings.close()
 
     app = FastAPI(
         title="Living lab", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
@@ -90,6 +93,7 @@ def create_app(
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
     app.state.airs = Answers()
+    app.state.postings = Together(observations.serve_postings(lab))
     app.state.receiver = open_receiver(lab)
     app.state.importers = imports.Importers(lab)
     errors.install(app)
@@ -115,16 +119,7 @@ def create_app(
     app.add_middleware(_Gate)
     app.add_middleware(_BodyCap)
 
-    @app.middleware("http")
-    async def with_security(
-        request: Request, go_on: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        answer = await go_on(request)
-        for name, value in SECURITY.items():
-            answer.headers.setdefault(name, value)
-        if request.url.path.startswith("/static/vendor/"):
-            answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return answer
+    app.add_middleware(_Security)
 
     keys = _keys_of(lab)
     sandbox = Facade(open_sandbox(lab), keys, most=SANDBOX_MOST)
@@ -146,6 +141,25 @@ def _keys_of(lab: Lab) -> Callable[[str], ApiKey | None]:
             return work.keys.with_secret(hashlib.sha256(secret.encode()).hexdigest())
 
     return find
+
+
+class _Security:
+    """Adds to every answer what protects whoever reads it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY.items():
+                    headers.setdefault(name, value)
+                if scope["path"].startswith("/static/vendor/"):
+                    headers["Cache-Control"] = "public, max-age=31536000, immutable"
+            await send(message)
+
+        await self.app(scope, receive, protected if scope["type"] == "http" else send)
 
 
 class _Gate:

@@ -182,6 +182,10 @@ class Places(Protocol):
         """List those whose edge may lie within a distance, by key, and perhaps some more."""
         ...
 
+    def several(self, keys: Iterable[str]) -> dict[str, Place]:
+        """Return those of some keys that are stored."""
+        ...
+
     def add(self, place: Place) -> None:
         """Keep a new one and give it a number."""
         ...
@@ -251,7 +255,7 @@ class Contributors(Protocol):
         ...
 
     def add_all(self, contributors: Sequence[Contributor]) -> None:
-        """Keep many new ones."""
+        """Keep many new ones, which are not watched: see `Observations.add_all`."""
         ...
 
     def remove(self, contributor: Contributor) -> None:
@@ -278,6 +282,20 @@ class ObservationFilter:
     occurred: Interval | None = None
     updated: Interval | None = None
     """By the last change, or the receipt where nothing changed."""
+    contributor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """An Observation with the first lines of its histories, not kept yet."""
+
+    observation: Observation
+    link: PlaceLink
+    events: Sequence[StatusEvent]
+    incident: Incident | None = None
+    """The one that begins with it."""
+    member: IncidentLink | None = None
+    """How it belongs to its Incident."""
 
 
 class Collection(Protocol[E]):
@@ -335,21 +353,22 @@ class Observations(Protocol):
         """Return one."""
         ...
 
-    def posted_as(self, source: str, client_key: str) -> Observation | None:
-        """Return the one that a source posted under a key."""
+    def posted_as(self, source: str, client_keys: Sequence[str]) -> dict[str, Observation]:
+        """Return those that a source posted under some keys, by key."""
         ...
 
     def add(self, observation: Observation) -> None:
         """Keep a new one."""
         ...
 
-    def add_all(
-        self,
-        observations: Sequence[Observation],
-        links: Sequence[PlaceLink],
-        events: Sequence[StatusEvent],
-    ) -> None:
-        """Keep many new ones with the first lines of their histories."""
+    def add_all(self, postings: Sequence[Posting]) -> None:
+        """Keep many new ones with their Incidents and histories: all of them, or none.
+
+        They are not watched: what is changed on them afterwards is not kept, nor are they numbered.
+
+        Raises:
+            ConflictError: One is stored already, or names something that is not.
+        """
         ...
 
     def known(self, source: str, external_ids: Sequence[str]) -> set[str]:

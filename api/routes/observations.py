@@ -1,6 +1,7 @@
 """Observations: a citizen posts, and everybody reads what may be read."""
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
-from api.dependencies import LabDep, ReadDep, TokenDep, WriteDep, take_patience
+from api.dependencies import LabDep, ReadDep, TokenDep, take_patience
 from api.forms import FORM, FormDep, FormRoute, filled
 from api.pages.rendering import json_response
 from api.routes.places import next_url, read_box, read_time
@@ -16,12 +17,13 @@ from livinglab.bootstrap import Lab
 from livinglab.domain.answers import responsible
 from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.observations import Channel, Observation, ObservationKind, Status
-from livinglab.errors import ClientKeyReusedError, InvalidError, NotFoundError
+from livinglab.domain.places import Place
+from livinglab.errors import ClientKeyReusedError, InvalidError, LabError, NotFoundError
 from livinglab.ports import ObservationFilter, UnitOfWork
 from livinglab.services import voicing
 from livinglab.services.joining import public_place
 from livinglab.services.linking import candidates
-from livinglab.services.observing import Draft, observe
+from livinglab.services.observing import Draft, observe, observe_all
 from livinglab.services.picturing import attach, developed, public_photos
 from livinglab.services.responding import answers_to
 
@@ -117,40 +119,81 @@ def post_form(form: FormDep, request: Request, lab: LabDep, token: TokenDep = No
             seen = (one.media.taken_point for one in made if one.media.taken_point)
             draft = replace(draft, point=next(seen, None))
         with lab.work() as work:
-            observation, new = _observe(draft, token, lab, work)
+            observation, new = observe(
+                draft, token, categories=lab.categories, work=work, now=lab.clock.now()
+            )
             if not new:
                 known = {one.sha256 for one in work.photos.where(observation=observation.id)}
                 if not known.issuperset(one.sha256 for one in made):
                     raise ClientKeyReusedError(str(draft.client_key))
             attach(observation, made, work, lab.clock.now())
-            return _receipt(observation, lab, work, new=new)
+            place = work.places.several([observation.place])[observation.place]
+            return _receipt(observation, place, lab, work, new=new, photos=True)
 
 
 @router.post("/observations", status_code=201, openapi_extra=AS_FORM)
-def post_observation(
-    body: ObservationIn, request: Request, lab: LabDep, work: WriteDep, token: TokenDep = None
+async def post_observation(
+    body: ObservationIn, request: Request, token: TokenDep = None
 ) -> Response:
     """Post about a Place: 201 when it is new, 200 when the same came before."""
-    take_patience(request, work, token)
-    observation, new = _observe(body.draft(), token, lab, work)
-    return _receipt(observation, lab, work, new=new)
+    answer: Response = await request.app.state.postings.call(_Sent(body.draft(), token, request))
+    return answer
 
 
-def _observe(
-    draft: Draft, token: str | None, lab: Lab, work: UnitOfWork
-) -> tuple[Observation, bool]:
-    return observe(draft, token, categories=lab.categories, work=work, now=lab.clock.now())
+@dataclass(slots=True)
+class _Sent:
+    """A posting that waits for its turn."""
+
+    draft: Draft
+    token: str | None
+    request: Request
+    counted: bool = False
+    """Whether it was counted against its sender's patience; a second try is free."""
 
 
-def _receipt(one: Observation, lab: Lab, work: UnitOfWork, *, new: bool) -> Response:
-    place = work.places.get(one.place)
-    if place is None:
-        raise NotFoundError("Place", one.place)
+def serve_postings(lab: Lab) -> Callable[[Sequence[_Sent]], list[Response | LabError]]:
+    """Return what keeps several postings in one transaction, and answers each."""
+
+    def serve(sent: Sequence[_Sent]) -> list[Response | LabError]:
+        with lab.work() as work:
+            refused: dict[int, LabError] = {}
+            for n, one in enumerate(sent):
+                try:
+                    if not one.counted:
+                        take_patience(one.request, work, one.token)
+                    one.counted = True
+                except LabError as error:
+                    refused[n] = error
+            outcomes = iter(
+                observe_all(
+                    [(one.draft, one.token) for n, one in enumerate(sent) if n not in refused],
+                    categories=lab.categories,
+                    work=work,
+                    now=lab.clock.now(),
+                )
+            )
+            settled = [refused.get(n) or next(outcomes) for n in range(len(sent))]
+            kept = [one[0].place for one in settled if not isinstance(one, LabError)]
+            places = work.places.several(set(kept))
+            return [
+                one
+                if isinstance(one, LabError)
+                else _receipt(one[0], places[one[0].place], lab, work, new=one[1])
+                for one in settled
+            ]
+
+    return serve
+
+
+def _receipt(
+    one: Observation, place: Place, lab: Lab, work: UnitOfWork, *, new: bool, photos: bool = False
+) -> Response:
     row = responsible(lab.responsibilities, one.category, place.zone)
+    shown = work.photos.where(observation=one.id) if photos or not new else ()
     told = {
         **public.receipt(one, place),
         "responsible": public.responsibility(row) if row else None,
-        "media": [public.own_photo(each) for each in work.photos.where(observation=one.id)],
+        "media": [public.own_photo(each) for each in shown],
     }
     return json_response(told, 201 if new else 200, {"Location": f"/observations/{one.id}"})
 

@@ -3,7 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from uuid import NAMESPACE_URL, uuid5
@@ -19,10 +19,10 @@ from livinglab.domain.observations import (
     Visibility,
 )
 from livinglab.errors import InvalidError
-from livinglab.ports import CivicStore, UnitOfWork
+from livinglab.ports import CivicStore, Posting, UnitOfWork
 from livinglab.services import linking
 from livinglab.services.grounding import LoadedGround
-from livinglab.services.observing import Draft, Posting, compose, contributors_of
+from livinglab.services.observing import Draft, compose, contributors_of
 from livinglab.wire.projecting import to_points
 from livinglab.wire.reports import Refused, Report, ReportLayout, read_reports
 
@@ -138,12 +138,7 @@ def _store(
             postings.append(_posting(report, point, layout, category, contributor, ground, now))
         except InvalidError as error:
             found.refuse(f"bad_{error.path}", report.line)
-    work.observations.add_all(
-        [one.observation for one in postings],
-        [one.link for one in postings],
-        [event for one in postings for event in _history(one, new, layout)],
-    )
-    linking.begin_all([one.observation for one in postings], work, now, by="import")
+    work.observations.add_all([_whole(one, new, layout, now) for one in postings])
     found.stored += len(postings)
 
 
@@ -180,27 +175,29 @@ def _posting(
     made = compose(draft, category, contributor, ground, now=now)
     one = made.observation
     if layout.released and one.visibility is Visibility.QUARANTINED:
-        one.visibility = made.event.visibility = Visibility.PUBLIC
+        one.visibility = made.events[0].visibility = Visibility.PUBLIC
     one.updated_at = report.updated_at
     if report.closed:
         one.status = Status.CLOSED
     return made
 
 
-def _history(
-    posting: Posting, reports: Mapping[str, Report], layout: ReportLayout
-) -> list[StatusEvent]:
-    """Return what the source told: that it came, and that it was closed."""
+def _whole(
+    posting: Posting, reports: Mapping[str, Report], layout: ReportLayout, now: datetime
+) -> Posting:
+    """Add what the source told: that it was closed; and the Incident that begins with it."""
     one = posting.observation
     report = reports[one.external_id or ""]
-    if not report.closed and not report.note:
-        return [posting.event]
-    told = StatusEvent(
-        observation=one.id,
-        at=report.updated_at or one.received_at,
-        actor=layout.source,
-        visibility=one.visibility,
-        status=one.status,
-        note=report.note,
-    )
-    return [posting.event, told]
+    events = list(posting.events)
+    if report.closed or report.note:
+        told = StatusEvent(
+            observation=one.id,
+            at=report.updated_at or one.received_at,
+            actor=layout.source,
+            visibility=one.visibility,
+            status=one.status,
+            note=report.note,
+        )
+        events.append(told)
+    incident, member = linking.begun(one, now, by="import")
+    return replace(posting, events=events, incident=incident, member=member)

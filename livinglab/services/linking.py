@@ -1,6 +1,5 @@
 """Linking: several postings about one thing become one Incident, and each stays what it is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -40,48 +39,29 @@ def begin(
     observation: Observation, work: UnitOfWork, now: datetime, *, by: str = "contributor"
 ) -> None:
     """Make the Incident of a problem that nobody had posted about; other kinds have none."""
+    incident, member = begun(observation, now, by=by)
+    if incident is not None and member is not None:
+        work.incidents.add([incident])
+        work.incident_links.add([member])
+
+
+def begun(
+    observation: Observation, now: datetime, *, by: str
+) -> tuple[Incident, IncidentLink] | tuple[None, None]:
+    """Make the Incident that begins with an Observation, if it is a problem; nothing is kept."""
     if observation.kind is not ObservationKind.PROBLEM:
-        return
-    incident = _incident(observation)
-    work.incidents.add([incident])
-    _attach(observation, incident, Membership.ORIGINAL, by, 1.0, work, now)
-
-
-def begin_all(
-    observations: Sequence[Observation], work: UnitOfWork, now: datetime, *, by: str
-) -> None:
-    """Make the Incidents of many problems at once."""
-    problems = [one for one in observations if one.kind is ObservationKind.PROBLEM]
-    incidents = [_incident(one) for one in problems]
-    work.incidents.add(incidents)
-    links = []
-    for one, incident in zip(problems, incidents, strict=True):
-        one.incident, one.membership = incident.id, Membership.ORIGINAL
-        if one.status is Status.CLOSED:
-            incident.ended_at = one.updated_at or one.received_at
-            incident.end_reason = EndReason.CLOSURE
-        links.append(
-            IncidentLink(
-                observation=one.id,
-                incident=incident.id,
-                membership=Membership.ORIGINAL,
-                linked=True,
-                confidence=1.0,
-                by=by,
-                at=now,
-            )
-        )
-    work.incident_links.add(links)
-
-
-def _incident(observation: Observation) -> Incident:
-    return Incident(
+        return None, None
+    incident = Incident(
         id=uuid4(),
         category=observation.category,
         place=observation.place,
         first_at=observation.occurred_at,
         last_at=observation.occurred_at,
     )
+    if observation.status is Status.CLOSED:
+        incident.ended_at = observation.updated_at or observation.received_at
+        incident.end_reason = EndReason.CLOSURE
+    return incident, _attached(observation, incident, Membership.ORIGINAL, by, 1.0, now)
 
 
 def join(
@@ -101,17 +81,35 @@ def join(
         NotFoundError: There is no such Incident.
         InvalidError: The Incident is of another category, or the Observation of another kind.
     """
-    known = incident_of(incident, work)
-    if observation.kind is not ObservationKind.PROBLEM:
-        raise InvalidError("incident", f"a {observation.kind.value} belongs to no Incident")
-    if known.category != observation.category:
-        raise InvalidError("incident", f"is about {known.category}, not {observation.category}")
+    known = fitting(observation.kind, observation.category, incident, work)
     if observation.incident == incident:
         return
     _detach(observation, by, work, now)
-    _attach(observation, known, Membership.DUPLICATE, by, confidence, work, now)
+    work.incident_links.add([joined(observation, known, by=by, confidence=confidence, now=now)])
+
+
+def fitting(kind: ObservationKind, category: str, incident: UUID, work: UnitOfWork) -> Incident:
+    """Return an Incident that an Observation may belong to.
+
+    Raises:
+        NotFoundError: There is no such Incident.
+        InvalidError: The Incident is of another category, or the Observation of another kind.
+    """
+    known = incident_of(incident, work)
+    if kind is not ObservationKind.PROBLEM:
+        raise InvalidError("incident", f"a {kind.value} belongs to no Incident")
+    if known.category != category:
+        raise InvalidError("incident", f"is about {known.category}, not {category}")
+    return known
+
+
+def joined(
+    observation: Observation, known: Incident, *, by: str, confidence: float, now: datetime
+) -> IncidentLink:
+    """Join an Observation to an Incident that is known; the link is not kept yet."""
     known.first_at = min(known.first_at, observation.occurred_at)
     known.last_at = max(known.last_at, observation.occurred_at)
+    return _attached(observation, known, Membership.DUPLICATE, by, confidence, now)
 
 
 def part(observation: Observation, *, by: str, work: UnitOfWork, now: datetime) -> None:
@@ -126,28 +124,23 @@ def part(observation: Observation, *, by: str, work: UnitOfWork, now: datetime) 
     begin(observation, work, now, by=by)
 
 
-def _attach(
+def _attached(
     observation: Observation,
     incident: Incident,
     membership: Membership,
     by: str,
     confidence: float,
-    work: UnitOfWork,
     now: datetime,
-) -> None:
+) -> IncidentLink:
     observation.incident, observation.membership = incident.id, membership
-    work.incident_links.add(
-        [
-            IncidentLink(
-                observation=observation.id,
-                incident=incident.id,
-                membership=membership,
-                linked=True,
-                confidence=confidence,
-                by=by,
-                at=now,
-            )
-        ]
+    return IncidentLink(
+        observation=observation.id,
+        incident=incident.id,
+        membership=membership,
+        linked=True,
+        confidence=confidence,
+        by=by,
+        at=now,
     )
 
 

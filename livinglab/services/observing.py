@@ -5,13 +5,13 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from livinglab.domain.contributors import Contributor, Trust
-from livinglab.domain.geometry import Point
+from livinglab.domain.geometry import Box, Point
 from livinglab.domain.observations import (
     Category,
     Channel,
@@ -22,8 +22,8 @@ from livinglab.domain.observations import (
     Visibility,
 )
 from livinglab.domain.privacy import Precision, public_point
-from livinglab.errors import ClientKeyReusedError, InvalidError
-from livinglab.ports import UnitOfWork
+from livinglab.errors import ClientKeyReusedError, InvalidError, LabError
+from livinglab.ports import ObservationFilter, Posting, UnitOfWork
 from livinglab.services import linking
 from livinglab.services.grounding import Ground
 from livinglab.services.questioning import answered
@@ -37,6 +37,8 @@ _CONTACT = re.compile(
 """Links, mail addresses, telephone numbers and number plates."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 """Control characters, which PostgreSQL refuses in part, and those that turn the text around."""
+
+_WORLD = Box(-180.0, -90.0, 180.0, 90.0)
 
 _FIRST = frozenset(
     {
@@ -107,6 +109,10 @@ class _Clocks:
     corrected: bool
 
 
+Outcome = tuple[Observation, bool] | LabError
+"""What became of a draft: the Observation and whether it is new, or why there is none."""
+
+
 def observe(
     draft: Draft,
     token: str | None,
@@ -125,47 +131,136 @@ def observe(
         now: When it arrived.
 
     Returns:
-        The Observation, and whether it is new.
+        The Observation, and whether it is new; one that is new is not watched any more.
 
     Raises:
         ClientKeyReusedError: The key was used for another posting.
         InvalidError: Something is not as it must be, with its path.
     """
-    if earlier := work.observations.posted_as(draft.source, str(draft.client_key)):
-        if earlier.body_sha256 != draft.digest():
-            raise ClientKeyReusedError(str(draft.client_key))
-        return earlier, False
-    category = categories.get(draft.category)
-    if category is None:
-        raise InvalidError("category", f"must be one of {', '.join(sorted(categories))}")
-    if draft.initiative is not None and work.initiatives.get(draft.initiative) is None:
-        raise InvalidError("initiative", f"there is no Initiative {draft.initiative!r}")
-    contributor = contributor_of(token, work, now)
-    posting = compose(draft, category, contributor, Ground(work), now=now)
-    observation = posting.observation
-    shown = observation.public_point
-    if shown is not None and contributor.token_sha256 is not None:
-        kept = _kept_point(observation, category, work) or shown
-        observation.public_lon, observation.public_lat = kept
-    work.observations.add(observation)
-    work.observations.link(posting.link)
-    work.observations.note(posting.event)
-    if draft.incident is None:
-        linking.begin(observation, work, now)
-    else:
-        linking.join(
-            observation, draft.incident, by="contributor", confidence=1.0, work=work, now=now
-        )
-    return observation, True
+    (outcome,) = observe_all([(draft, token)], categories=categories, work=work, now=now)
+    if isinstance(outcome, LabError):
+        raise outcome
+    return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """An Observation with the first lines of its histories, not kept yet."""
+def observe_all(
+    drafts: Sequence[tuple[Draft, str | None]],
+    *,
+    categories: Mapping[str, Category],
+    work: UnitOfWork,
+    now: datetime,
+) -> list[Outcome]:
+    """Attach what several citizens posted, each as `observe` does; one that fails costs no other.
 
-    observation: Observation
-    link: PlaceLink
-    event: StatusEvent
+    Args:
+        drafts: What was posted, each with the secret of its device.
+        categories: The city's themes.
+        work: The transaction.
+        now: When they arrived.
+    """
+    together = _Together(categories, work, now, _posted_before(drafts, work))
+    outcomes: list[Outcome] = []
+    for draft, token in drafts:
+        try:
+            outcomes.append(together.observe(draft, token))
+        except LabError as error:
+            outcomes.append(error)
+    together.keep()
+    return outcomes
+
+
+def _posted_before(
+    drafts: Sequence[tuple[Draft, str | None]], work: UnitOfWork
+) -> dict[tuple[str, str], Observation]:
+    keys: dict[str, list[str]] = {}
+    for draft, _ in drafts:
+        keys.setdefault(draft.source, []).append(str(draft.client_key))
+    return {
+        (source, key): one
+        for source, several in keys.items()
+        for key, one in work.observations.posted_as(source, several).items()
+    }
+
+
+class _Together:
+    """Postings of one unit of work: composed one by one, kept all at once."""
+
+    def __init__(
+        self,
+        categories: Mapping[str, Category],
+        work: UnitOfWork,
+        now: datetime,
+        posted: dict[tuple[str, str], Observation],
+    ) -> None:
+        self._categories = categories
+        self._work = work
+        self._now = now
+        self._posted = posted
+        self._ground = Ground(work)
+        self._people: dict[str, Contributor] = {}
+        self._newcomers: dict[str, Contributor] = {}
+        self._shown: dict[tuple[str, str, str], Point | None] = {}
+        self._postings: list[Posting] = []
+
+    def observe(self, draft: Draft, token: str | None) -> tuple[Observation, bool]:
+        key = draft.source, str(draft.client_key)
+        if earlier := self._posted.get(key):
+            if earlier.body_sha256 != draft.digest():
+                raise ClientKeyReusedError(str(draft.client_key))
+            return earlier, False
+        category = self._categories.get(draft.category)
+        if category is None:
+            raise InvalidError("category", f"must be one of {', '.join(sorted(self._categories))}")
+        if draft.initiative is not None and self._work.initiatives.get(draft.initiative) is None:
+            raise InvalidError("initiative", f"there is no Initiative {draft.initiative!r}")
+        known = None
+        if draft.incident is not None:
+            known = linking.fitting(draft.kind, draft.category, draft.incident, self._work)
+        contributor = self._who(token)
+        posting = compose(draft, category, contributor, self._ground, now=self._now)
+        observation = posting.observation
+        if known is None:
+            incident, member = linking.begun(observation, self._now, by="contributor")
+        else:
+            incident = None
+            member = linking.joined(
+                observation, known, by="contributor", confidence=1.0, now=self._now
+            )
+        if token:
+            self._show_alike(observation, category)
+            self._people[token] = contributor
+        if contributor.number is None:
+            self._newcomers[contributor.pseudonym] = contributor
+        self._posted[key] = observation
+        self._postings.append(replace(posting, incident=incident, member=member))
+        return observation, True
+
+    def keep(self) -> None:
+        self._work.contributors.add_all(list(self._newcomers.values()))
+        self._work.observations.add_all(self._postings)
+
+    def _who(self, token: str | None) -> Contributor:
+        known = self._people.get(token) if token else None
+        return known or contributor_with(token, self._work) or _newcomer(token, self._now)
+
+    def _show_alike(self, one: Observation, category: Category) -> None:
+        """Show the same person at the same Place at one point: the mean of many gives away.
+
+        A cell's centre is always the same by itself.
+        """
+        if category.privacy.precision is not Precision.EXACT or one.public_point is None:
+            return
+        where = one.contributor, one.place, one.category
+        if where not in self._shown:
+            earlier = self._work.observations.page(
+                ObservationFilter(
+                    contributor=one.contributor, place=one.place, category=one.category, box=_WORLD
+                ),
+                limit=1,
+            )
+            self._shown[where] = earlier[0].public_point if earlier else None
+        kept = self._shown[where] = self._shown[where] or one.public_point
+        one.public_lon, one.public_lat = kept
 
 
 def compose(
@@ -232,7 +327,7 @@ def compose(
         visibility=observation.visibility,
         status=observation.status,
     )
-    return Posting(observation, link, event)
+    return Posting(observation, link, [event])
 
 
 def contributor_with(token: str | None, work: UnitOfWork) -> Contributor | None:
@@ -313,18 +408,3 @@ def _shifted(told: datetime, shift: timedelta) -> datetime:
         return told + shift
     except OverflowError as error:
         raise InvalidError("occurred_at", "lies outside the years 1 to 9999") from error
-
-
-def _kept_point(one: Observation, category: Category, work: UnitOfWork) -> Point | None:
-    """Return the public point of the same person at the same Place: the mean of many gives away.
-
-    A cell's centre is always the same by itself.
-    """
-    if category.privacy.precision is not Precision.EXACT:
-        return None
-    earlier = (
-        each.public_point
-        for each in work.observations.of_contributor(one.contributor)
-        if each.place == one.place and each.category == one.category
-    )
-    return next((each for each in earlier if each), None)

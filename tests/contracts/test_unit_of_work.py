@@ -391,7 +391,7 @@ def test_observations_are_found_by_all_that_is_asked(store):
         page = work.observations.page(ObservationFilter(), limit=2)
         rest = work.observations.page(ObservationFilter(), after=page[-1].number)
         counts = work.observations.counts_by_place()
-        found = work.observations.posted_as("api", "3")
+        found = work.observations.posted_as("api", ["3"])["3"]
     assert ["2", "1"] == [one.client_key for one in rest]
     assert {("air", Status.CLOSED): 1} == counts["bridge"]
     assert rows[2].id == found.id

@@ -257,6 +257,10 @@ class _Places:
     def get(self, key: str) -> Place | None:
         return self._rows.find("key", key)
 
+    def several(self, keys: Iterable[str]) -> dict[str, Place]:
+        found = {key: self._rows.find("key", key) for key in keys}
+        return {key: one for key, one in found.items() if one is not None}
+
     def around(self, point: Point, reach_m: float) -> list[Place]:
         found = self._rows.where(lambda one: distance_m(point, one.point) <= reach_m + one.radius_m)
         return sorted(found, key=attrgetter("key"))
@@ -327,7 +331,7 @@ class _Contributors:
         self._rows.add([contributor])
 
     def add_all(self, contributors: Sequence[Contributor]) -> None:
-        self._rows.add(contributors)
+        self._rows.add([copied(one) for one in contributors])
 
     def remove(self, contributor: Contributor) -> None:
         self._rows.remove(contributor.number or 0)
@@ -339,29 +343,31 @@ class _Observations:
         observations: Rows[Observation],
         links: Rows[PlaceLink],
         events: Rows[StatusEvent],
+        incidents: Rows[Incident],
+        members: Rows[IncidentLink],
     ) -> None:
         self._observations = observations
         self._links = links
         self._events = events
+        self._incidents = incidents
+        self._members = members
 
     def get(self, observation: UUID) -> Observation | None:
         return self._observations.find("id", observation)
 
-    def posted_as(self, source: str, client_key: str) -> Observation | None:
-        return self._observations.find("client_key", (source, client_key))
+    def posted_as(self, source: str, client_keys: Sequence[str]) -> dict[str, Observation]:
+        found = {key: self._observations.find("client_key", (source, key)) for key in client_keys}
+        return {key: one for key, one in found.items() if one is not None}
 
     def add(self, observation: Observation) -> None:
         self._observations.add([observation])
 
-    def add_all(
-        self,
-        observations: Sequence[Observation],
-        links: Sequence[PlaceLink],
-        events: Sequence[StatusEvent],
-    ) -> None:
-        self._observations.add(observations)
-        self._links.add(links)
-        self._events.add(events)
+    def add_all(self, postings: Sequence[ports.Posting]) -> None:
+        self._incidents.add([copied(one.incident) for one in postings if one.incident])
+        self._observations.add([copied(one.observation) for one in postings])
+        self._links.add([copied(one.link) for one in postings])
+        self._events.add([copied(event) for one in postings for event in one.events])
+        self._members.add([copied(one.member) for one in postings if one.member])
 
     def known(self, source: str, external_ids: Sequence[str]) -> set[str]:
         return {
@@ -439,6 +445,7 @@ class _Observations:
 def _fits(one: Observation, which: ports.ObservationFilter) -> bool:
     return (
         which.place in {None, one.place}
+        and which.contributor in {None, one.contributor}
         and which.category in {None, one.category}
         and which.status in {None, one.status}
         and (which.since is None or one.received_at >= which.since)
@@ -735,7 +742,11 @@ class _Work:
         )
         self.contributors: ports.Contributors = _Contributors(self._of(_CONTRIBUTOR))
         self.observations: ports.Observations = _Observations(
-            self._of(_OBSERVATION), self._of(_PLACE_LINK), self._of(_STATUS_EVENT)
+            self._of(_OBSERVATION),
+            self._of(_PLACE_LINK),
+            self._of(_STATUS_EVENT),
+            self._of(_INCIDENT),
+            self._of(_INCIDENT_LINK),
         )
         self.consents: ports.Collection[Consent] = self._collected(_CONSENT)
         self.donations: ports.Collection[Donation] = self._collected(_DONATION)

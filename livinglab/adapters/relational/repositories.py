@@ -1,15 +1,17 @@
 """Repositories: the questions of the ports, asked of one database session."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    Executable,
     FromClause,
     Table,
     UniqueConstraint,
@@ -23,11 +25,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, make_transient
+from sqlalchemy.orm import Mapper, Session, make_transient
 from sqlalchemy.orm.attributes import manager_of_class
 
 from livinglab.adapters.relational import tables
 from livinglab.adapters.relational.engine import facts, said
+from livinglab.adapters.relational.mapping import TABLES
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
 from livinglab.domain.geometry import Point, box_around
@@ -52,7 +55,7 @@ from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.errors import ConflictError
-from livinglab.ports import ObservationFilter
+from livinglab.ports import ObservationFilter, Posting
 
 _REFERS_TO_NOTHING = "23503"
 """PostgreSQL's code of a reference to a row that is not there."""
@@ -92,6 +95,40 @@ def enter(session: Session, entities: Sequence[Numbered]) -> None:
         renew(entities)
         raise _conflict(session, entities, error) from error
     session.info.setdefault("entered", []).extend(entities)
+
+
+def pour(session: Session, *kinds: Sequence[Numbered]) -> None:
+    """Insert many new entities, kind after kind, that nobody watches: all of them, or none.
+
+    One statement a kind takes a tenth of what the session needs to watch each entity.
+
+    Raises:
+        ConflictError: As `enter` does.
+    """
+    settle(session)
+    kind: Sequence[Numbered] = ()
+    try:
+        with session.begin_nested():
+            for kind in filter(None, kinds):
+                row_of = _reader(type(kind[0]))
+                table = TABLES[type(kind[0])]
+                statement: Executable = insert(table)
+                if session.get_bind().dialect.name == "postgresql":
+                    statement = insert(table).returning(
+                        *table.primary_key
+                    )  # a thousand rows in one
+                session.execute(statement, [row_of(one) for one in kind])
+    except IntegrityError as error:
+        raise _conflict(session, kind, error) from error
+
+
+@cache
+def _reader(kind: type) -> Callable[[object], dict[str, Any]]:
+    """Return what reads the row of an entity, without its number."""
+    mapper: Mapper[Any] = inspect(kind, raiseerr=True)
+    pairs = [(one.columns[0].name, one.key) for one in mapper.column_attrs if one.key != "number"]
+    names, values = [name for name, _ in pairs], attrgetter(*(key for _, key in pairs))
+    return lambda one: dict(zip(names, values(one), strict=True))
 
 
 def renew(entities: Sequence[Numbered]) -> None:
@@ -190,6 +227,14 @@ class SqlPlaces:
     def get(self, key: str) -> Place | None:
         return self._session.scalars(select(Place).where(tables.place.c.key == key)).first()
 
+    def several(self, keys: Iterable[str]) -> dict[str, Place]:
+        wanted = list(keys)
+        found: dict[str, Place] = {}
+        for first in range(0, len(wanted), SLICE):
+            asked = select(Place).where(tables.place.c.key.in_(wanted[first : first + SLICE]))
+            found |= {one.key: one for one in self._session.scalars(asked)}
+        return found
+
     def around(self, point: Point, reach_m: float) -> list[Place]:
         rows = tables.place.c
         settle(self._session)
@@ -275,7 +320,7 @@ class SqlContributors:
         enter(self._session, [contributor])
 
     def add_all(self, contributors: Sequence[Contributor]) -> None:
-        enter(self._session, contributors)
+        pour(self._session, contributors)
 
     def remove(self, contributor: Contributor) -> None:
         settle(self._session)
@@ -295,24 +340,28 @@ class SqlObservations:
         asked = select(Observation).where(self._rows.id == observation)
         return self._session.scalars(asked).first()
 
-    def posted_as(self, source: str, client_key: str) -> Observation | None:
-        asked = select(Observation).where(
-            self._rows.source == source, self._rows.client_key == client_key
-        )
-        return self._session.scalars(asked).first()
+    def posted_as(self, source: str, client_keys: Sequence[str]) -> dict[str, Observation]:
+        found: dict[str, Observation] = {}
+        for first in range(0, len(client_keys), SLICE):
+            wanted = client_keys[first : first + SLICE]
+            asked = select(Observation).where(
+                self._rows.source == source, self._rows.client_key.in_(wanted)
+            )
+            found |= {one.client_key: one for one in self._session.scalars(asked)}
+        return found
 
     def add(self, observation: Observation) -> None:
         enter(self._session, [observation])
 
-    def add_all(
-        self,
-        observations: Sequence[Observation],
-        links: Sequence[PlaceLink],
-        events: Sequence[StatusEvent],
-    ) -> None:
-        enter(self._session, observations)
-        enter(self._session, links)
-        enter(self._session, events)
+    def add_all(self, postings: Sequence[Posting]) -> None:
+        pour(
+            self._session,
+            [one.incident for one in postings if one.incident],
+            [one.observation for one in postings],
+            [one.link for one in postings],
+            [event for one in postings for event in one.events],
+            [one.member for one in postings if one.member],
+        )
 
     def known(self, source: str, external_ids: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -409,6 +458,7 @@ def _conditions(which: ObservationFilter) -> Iterator[ColumnElement[bool]]:
         (rows.place, which.place),
         (rows.category, which.category),
         (rows.status, which.status),
+        (rows.contributor, which.contributor),
     ):
         if value is not None:
             yield column == value
