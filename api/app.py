@@ -99,11 +99,11 @@ def create_app(
     errors.install(app)
     app.include_router(observations.forms)
     for one in (
+        observations,
         health,
         places,
         air,
         readings,
-        observations,
         incidents,
         voices,
         contributors,

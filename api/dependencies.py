@@ -149,7 +149,15 @@ def take_patience(request: Request, work: UnitOfWork, token: str | None) -> None
         LimitExceededError: Too many came from there in the last minute.
         UnauthorizedError: A key came that is not known.
     """
-    key = key_of(request, work)
+    count_against(request, key_of(request, work), token)
+
+
+def count_against(request: Request, key: ApiKey | None, token: str | None) -> None:
+    """Count a posting against its caller's patience, unless a key of theirs lets them post.
+
+    Raises:
+        LimitExceededError: Too many came from there in the last minute.
+    """
     if key is None or not key.allows(Scope.SUBMIT):
         limits: Limits = request.app.state.limits
         limits.take(f"network {network_of(request)}")

@@ -36,8 +36,7 @@ class FormRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Pass over what is no form."""
-        match, more = super().matches(scope)
-        return (match, more) if is_form(scope) else (Match.NONE, {})
+        return super().matches(scope) if is_form(scope) else (Match.NONE, {})
 
 
 async def _form(request: Request) -> AsyncIterator[FormData]:

@@ -178,8 +178,12 @@ class Places(Protocol):
         """Return one."""
         ...
 
-    def around(self, point: Point, reach_m: float) -> list[Place]:
-        """List those whose edge may lie within a distance, by key, and perhaps some more."""
+    def around(self, spots: Sequence[tuple[Point, float]]) -> list[Place]:
+        """List by key those whose edge may lie within reach of a Point, and perhaps some more.
+
+        Args:
+            spots: Points, each with its reach. [m]
+        """
         ...
 
     def several(self, keys: Iterable[str]) -> dict[str, Place]:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
-from api.dependencies import LabDep, ReadDep, TokenDep, take_patience
+from api.dependencies import LabDep, ReadDep, TokenDep, count_against, key_of, take_patience
 from api.forms import FORM, FormDep, FormRoute, filled
 from api.pages.rendering import json_response
 from api.routes.places import next_url, read_box, read_time
 from livinglab.bootstrap import Lab
+from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import responsible
 from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.observations import Channel, Observation, ObservationKind, Status
@@ -157,10 +158,14 @@ def serve_postings(lab: Lab) -> Callable[[Sequence[_Sent]], list[Response | LabE
     def serve(sent: Sequence[_Sent]) -> list[Response | LabError]:
         with lab.work() as work:
             refused: dict[int, LabError] = {}
+            keys: dict[str | None, ApiKey | None] = {}
             for n, one in enumerate(sent):
+                given = one.request.headers.get("authorization")
                 try:
+                    if given not in keys:
+                        keys[given] = key_of(one.request, work)
                     if not one.counted:
-                        take_patience(one.request, work, one.token)
+                        count_against(one.request, keys[given], one.token)
                     one.counted = True
                 except LabError as error:
                     refused[n] = error

@@ -1,5 +1,7 @@
 """Grounding: where on the city's ground a posting belongs, be it told by a point or by name."""
 
+from collections.abc import Sequence
+
 from livinglab.domain.geometry import Point, distance_m
 from livinglab.domain.observations import Category
 from livinglab.domain.places import (
@@ -23,12 +25,19 @@ ZONE = "zone:"
 
 
 class Ground:
-    """The Places and Zones of one unit of work; what is near is looked up when it is asked for."""
+    """The Zones of one unit of work, and the Places around what is to be placed in it."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        """Load the Zones."""
+    def __init__(self, work: UnitOfWork, spots: Sequence[tuple[Point, float]] = ()) -> None:
+        """Load the Zones, and what is around.
+
+        Args:
+            work: The transaction.
+            spots: Points that will be joined, each with the reach of its theme. [m]
+        """
         self._work = work
         self._zones = work.zones.all()
+        near = visible(work.places.around(spots), work) if spots else []
+        self._index = PlaceIndex(one for one in near if not _stands_for_zone(one))
 
     def join(
         self, category: Category, *, point: Point | None, place: str | None, accuracy_m: float
@@ -51,7 +60,7 @@ class Ground:
             raise InvalidError("point", "give a point [lon, lat], or the key of a place")
         if _by_zone(category.privacy):
             return self._zone_place(zone_of(point, self._zones))
-        joined = self._around(point, category.reach_m + accuracy_m).join(
+        joined = self._index.join(
             point, method=JoinMethod.PIN, reach_m=category.reach_m, accuracy_m=accuracy_m
         )
         if joined is not None and joined.confidence >= LEAST_CONFIDENCE:
@@ -106,17 +115,14 @@ class Ground:
             confidence=1.0,
         )
 
-    def _around(self, point: Point, reach_m: float) -> PlaceIndex:
-        """Return what may be in reach, and may be seen."""
-        near = visible(self._work.places.around(point, reach_m), self._work)
-        return PlaceIndex(one for one in near if not _stands_for_zone(one))
-
     def _place(self, key: str) -> Place | None:
         named = self._work.places.get(key)
         return named if named is not None and visible([named], self._work) else None
 
     def _add(self, place: Place) -> None:
         self._work.places.add(place)
+        if not _stands_for_zone(place):
+            self._index.put(place)
 
 
 class LoadedGround(Ground):
@@ -132,17 +138,12 @@ class LoadedGround(Ground):
         """Go on in the next unit of work, after the one before was kept."""
         self._work = work
 
-    def _around(self, point: Point, reach_m: float) -> PlaceIndex:  # noqa: ARG002 - all are at hand
-        return self._index
-
     def _place(self, key: str) -> Place | None:
         return self._places.get(key)
 
     def _add(self, place: Place) -> None:
         super()._add(place)
         self._places[place.key] = place
-        if not _stands_for_zone(place):
-            self._index.put(place)
 
 
 def _by_zone(rule: PrivacyRule) -> bool:

@@ -158,7 +158,8 @@ def observe_all(
         work: The transaction.
         now: When they arrived.
     """
-    together = _Together(categories, work, now, _posted_before(drafts, work))
+    ground = Ground(work, _spots(drafts, categories))
+    together = _Together(categories, work, now, ground, _posted_before(drafts, work))
     outcomes: list[Outcome] = []
     for draft, token in drafts:
         try:
@@ -167,6 +168,16 @@ def observe_all(
             outcomes.append(error)
     together.keep()
     return outcomes
+
+
+def _spots(
+    drafts: Sequence[tuple[Draft, str | None]], categories: Mapping[str, Category]
+) -> list[tuple[Point, float]]:
+    return [
+        (one.point, categories[one.category].reach_m + (one.accuracy_m or 0.0))
+        for one, _ in drafts
+        if one.point is not None and one.category in categories
+    ]
 
 
 def _posted_before(
@@ -190,13 +201,14 @@ class _Together:
         categories: Mapping[str, Category],
         work: UnitOfWork,
         now: datetime,
+        ground: Ground,
         posted: dict[tuple[str, str], Observation],
     ) -> None:
         self._categories = categories
         self._work = work
         self._now = now
         self._posted = posted
-        self._ground = Ground(work)
+        self._ground = ground
         self._people: dict[str, Contributor] = {}
         self._newcomers: dict[str, Contributor] = {}
         self._shown: dict[tuple[str, str, str], Point | None] = {}

@@ -805,10 +805,10 @@ def test_places_around_a_point(store):
             place.lon += metres / (METRES_PER_DEGREE * cos(radians(45.05)))
             place.radius_m = radius
             work.places.add(place)
-        near = {one.key for one in work.places.around(Point(6.05, 45.05), 200)}
+        near = {one.key for one in work.places.around([(Point(6.05, 45.05), 200)])}
         assert {"p0", "p2"} <= near
         assert "p3" not in near
-        assert set() == {one.key for one in work.places.around(Point(7, 46), 200)}
+        assert set() == {one.key for one in work.places.around([(Point(7, 46), 200)])}
 
 
 def test_things_that_stood_somewhere(store):

@@ -261,8 +261,12 @@ class _Places:
         found = {key: self._rows.find("key", key) for key in keys}
         return {key: one for key, one in found.items() if one is not None}
 
-    def around(self, point: Point, reach_m: float) -> list[Place]:
-        found = self._rows.where(lambda one: distance_m(point, one.point) <= reach_m + one.radius_m)
+    def around(self, spots: Sequence[tuple[Point, float]]) -> list[Place]:
+        found = self._rows.where(
+            lambda one: any(
+                distance_m(point, one.point) <= reach_m + one.radius_m for point, reach_m in spots
+            )
+        )
         return sorted(found, key=attrgetter("key"))
 
     def add(self, place: Place) -> None:

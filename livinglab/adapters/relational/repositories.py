@@ -15,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     Table,
     UniqueConstraint,
+    and_,
     bindparam,
     case,
     func,
@@ -62,6 +63,8 @@ _REFERS_TO_NOTHING = "23503"
 
 SLICE = 400
 """Pairs that one query asks for: SQLite allows some thousand parameters."""
+BOXES = 50
+"""Rectangles that one query asks for."""
 
 
 K = TypeVar("K", Zone, Place, Thing)
@@ -108,7 +111,7 @@ def pour(session: Session, *kinds: Sequence[Numbered]) -> None:
     settle(session)
     kind: Sequence[Numbered] = ()
     try:
-        with session.begin_nested():
+        with session.connection().begin_nested():
             for kind in filter(None, kinds):
                 row_of = _reader(type(kind[0]))
                 table = TABLES[type(kind[0])]
@@ -235,15 +238,21 @@ class SqlPlaces:
             found |= {one.key: one for one in self._session.scalars(asked)}
         return found
 
-    def around(self, point: Point, reach_m: float) -> list[Place]:
+    def around(self, spots: Sequence[tuple[Point, float]]) -> list[Place]:
         rows = tables.place.c
         settle(self._session)
-        widest = self._session.execute(select(func.max(rows.radius_m))).scalar_one()
-        box = box_around(point, reach_m + (widest or 0.0))
-        asked = select(Place).where(
-            rows.lon.between(box.west, box.east), rows.lat.between(box.south, box.north)
-        )
-        return _by_key(self._session.scalars(asked))
+        widest = self._session.execute(select(func.max(rows.radius_m))).scalar_one() or 0.0
+        found: dict[str, Place] = {}
+        for first in range(0, len(spots), BOXES):
+            boxes = [box_around(at, reach + widest) for at, reach in spots[first : first + BOXES]]
+            inside = (
+                and_(rows.lon.between(box.west, box.east), rows.lat.between(box.south, box.north))
+                for box in boxes
+            )
+            found |= {
+                one.key: one for one in self._session.scalars(select(Place).where(or_(*inside)))
+            }
+        return _by_key(found.values())
 
     def add(self, place: Place) -> None:
         enter(self._session, [place])
