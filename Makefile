@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := livinglab ingest api simulators bench tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check golden kill promises bench vendor docs constraints clean
+.PHONY: help demo test check golden kill fuzz promises bench vendor docs constraints clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ check: $(BIN)/.ready ## Format, lint, types, imports
 kill: $(BIN)/.ready ## Kill things under load: make kill TIMES=20 MESSAGES=100000
 	LIVINGLAB_KILL_TIMES=$(or $(TIMES),20) LIVINGLAB_KILL_MESSAGES=$(or $(MESSAGES),100000) \
 		$(BIN)/python -m pytest -m slow --timeout 1800 tests/e2e $(ARGS)
+
+fuzz: $(BIN)/.ready ## Ask the API everything its description allows, and forbids: make fuzz EXAMPLES=200
+	LIVINGLAB_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) \
+		$(BIN)/python -m pytest -n 2 -m slow --timeout 3600 tests/api $(ARGS)
 
 promises: $(BIN)/.ready ## Hold the statistics against 500 calm panels and 300 towns: make promises TOWNS=30
 	LIVINGLAB_PROMISES_PANELS=$(or $(PANELS),500) LIVINGLAB_PROMISES_PAIRS=$(or $(PAIRS),100) \

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, forms
 from api.dependencies import Answers, Limits
+from api.documenting import document
 from api.evaluations import Evaluations
 from api.open311.facade import Facade
 from api.open311.routes import SANDBOX_MOST, create_open311
@@ -121,6 +122,7 @@ def create_app(
 
     app.add_middleware(_Security)
 
+    document(app)
     keys = _keys_of(lab)
     sandbox = Facade(open_sandbox(lab), keys, most=SANDBOX_MOST)
     app.mount("/open311/test", create_open311(sandbox))

@@ -85,4 +85,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def of_framework(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(HTTPStatus(error.status_code), str(error.detail))
+        status = HTTPStatus(error.status_code)
+        if status is HTTPStatus.BAD_REQUEST:  # the framework's word for a body that it cannot read
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+        return problem(status, str(error.detail))

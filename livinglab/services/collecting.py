@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -18,7 +18,7 @@ from livinglab.domain.observations import (
     StatusEvent,
     Visibility,
 )
-from livinglab.errors import InvalidError
+from livinglab.errors import InvalidError, UnreadableInputError
 from livinglab.ports import CivicStore, Posting, UnitOfWork
 from livinglab.services import linking
 from livinglab.services.grounding import LoadedGround
@@ -113,18 +113,25 @@ def _store(
     now: datetime,
     found: Collected,
 ) -> None:
-    known = work.observations.known(layout.source, [one.external_id for one in reports])
-    new: dict[str, Report] = {}
+    known = {
+        (source, name)
+        for source in {one.source for one in reports}
+        for name in work.observations.known(
+            source, [one.external_id for one in reports if one.source == source]
+        )
+    }
+    new: dict[tuple[str, str], Report] = {}
     for one in reports:
-        if one.external_id in known or one.external_id in new:
+        name = one.source, one.external_id
+        if name in known or name in new:
             found.duplicate += 1
         else:
-            new[one.external_id] = one
+            new[name] = one
     if not new:
         return
-    points = _points(new.values(), layout)
+    points = _points(list(new.values()), layout)
     tokens = [
-        f"import:{layout.source}:{one.contributor}" if one.contributor else None
+        f"import:{one.source}:{one.contributor}" if one.contributor else None
         for one in new.values()
     ]
     postings = list[Posting]()
@@ -138,14 +145,28 @@ def _store(
             postings.append(_posting(report, point, layout, category, contributor, ground, now))
         except InvalidError as error:
             found.refuse(f"bad_{error.path}", report.line)
-    work.observations.add_all([_whole(one, new, layout, now) for one in postings])
+    work.observations.add_all([_whole(one, new, now) for one in postings])
     found.stored += len(postings)
 
 
-def _points(reports: Iterable[Report], layout: ReportLayout) -> list[Point | None]:
-    positions = [one.position for one in reports]
-    placed = iter(to_points([one for one in positions if one is not None], layout.crs))
-    return [None if one is None else next(placed) for one in positions]
+def _points(reports: Sequence[Report], layout: ReportLayout) -> list[Point | None]:
+    """Return where each stands on the globe, of whatever grid it tells."""
+    points: list[Point | None] = [None] * len(reports)
+    for crs in {one.crs for one in reports}:
+        placed = [
+            (n, one.position)
+            for n, one in enumerate(reports)
+            if one.crs == crs and one.position is not None
+        ]
+        try:
+            found = to_points([position for _, position in placed], crs)
+        except UnreadableInputError:
+            if crs == layout.crs:
+                raise
+            continue  # what some rows made up costs no other
+        for (n, _), point in zip(placed, found, strict=True):
+            points[n] = point
+    return points
 
 
 def _posting(
@@ -158,7 +179,7 @@ def _posting(
     now: datetime,
 ) -> Posting:
     draft = Draft(
-        client_key=uuid5(NAMESPACE_URL, f"import/{layout.source}/{report.external_id}"),
+        client_key=uuid5(NAMESPACE_URL, f"import/{report.source}/{report.external_id}"),
         category=category.key,
         kind=ObservationKind(layout.kind),
         text=report.text,
@@ -170,7 +191,7 @@ def _posting(
         channel=Channel.IMPORT,
         address=report.address,
         external_id=report.external_id,
-        source=layout.source,
+        source=report.source,
     )
     made = compose(draft, category, contributor, ground, now=now)
     one = made.observation
@@ -182,18 +203,16 @@ def _posting(
     return made
 
 
-def _whole(
-    posting: Posting, reports: Mapping[str, Report], layout: ReportLayout, now: datetime
-) -> Posting:
+def _whole(posting: Posting, reports: Mapping[tuple[str, str], Report], now: datetime) -> Posting:
     """Add what the source told: that it was closed; and the Incident that begins with it."""
     one = posting.observation
-    report = reports[one.external_id or ""]
+    report = reports[one.source, one.external_id or ""]
     events = list(posting.events)
     if report.closed or report.note:
         told = StatusEvent(
             observation=one.id,
             at=report.updated_at or one.received_at,
-            actor=layout.source,
+            actor=report.source,
             visibility=one.visibility,
             status=one.status,
             note=report.note,

@@ -69,6 +69,10 @@ class Ground:
 
     def _named(self, category: Category, point: Point | None, key: str) -> Join:
         named = self._place(key)
+        if named is None and key.startswith(ZONE):
+            zone = next((one for one in self._zones if ZONE + one.key == key), None)
+            if zone is not None:
+                return self._zone_place(zone)
         if named is None:
             raise InvalidError("place", f"there is no Place {key!r}; see GET /places")
         if _by_zone(category.privacy):

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from livinglab.domain.incidents import Membership
 from livinglab.domain.observations import Category, Channel, Status, Visibility
 from livinglab.domain.places import City, Place, Zone, ZoneKind
 from livinglab.domain.privacy import Precision, PrivacyRule
+from livinglab.errors import UnreadableInputError
 from livinglab.ports import ObservationFilter
 from livinglab.services.collecting import collect
 from livinglab.wire.reports import layout_from, layout_named
@@ -118,6 +119,54 @@ def test_words_that_were_public_need_no_moderator(civic):
     take(civic, layout=layout, text=HEADER + ROWS.replace("Lamp", "street"))
 
     assert [Visibility.PUBLIC] * 2 == [one.visibility for one in kept(civic)]
+
+
+def test_rows_of_the_city_s_own_file(civic):
+    """The default columns: a point, a point in a grid, a Place or a Zone; two sources, one id."""
+    ring = (Point(6.0, 45.0), Point(6.1, 45.0), Point(6.1, 45.1), Point(6.0, 45.1))
+    with civic.work() as work:
+        work.zones.add(
+            Zone(
+                key="centre",
+                kind=ZoneKind.DISTRICT,
+                name="Centre",
+                residents=900,
+                counted=date(2025, 1, 1),
+                ring=ring,
+            )
+        )
+        work.places.add(Place(key="square", name="The Square", lon=6.05, lat=45.05))
+    text = (
+        "occurred_at,category,lat,lon,place,zone,severity,text,source,external_id,crs\n"
+        "2026-03-01T10:00:00Z,street,45.05,6.05,,,4,Hole,north,7,\n"
+        "2026-03-01T10:00:00Z,street,1200000,2600000,,,,Hole,north,8,EPSG:2056\n"
+        "2026-03-01T10:00:00Z,street,,,square,,,Hole,south,7,\n"
+        "2026-03-01T10:00:00Z,street,,,,centre,,Hole,,,\n"
+        "2026-03-01T10:00:00Z,street,,,,nowhere,,Hole,,,\n"
+        "2026-03-01T10:00:00Z,street,1,1,,,,Hole,north,9,EPSG:0\n"
+        "2026-03-01T10:00:00Z,street,45.05,6.05,,,9,Hole,north,10,\n"
+    )
+    found = take(civic, text=text, layout=layout_named("plain"))
+    again = take(civic, text=text, layout=layout_named("plain"))
+    north, grid, south, zone = sorted(kept(civic), key=lambda one: one.number)
+
+    assert (7, 4, 0) == (found.rows, found.stored, found.duplicate)
+    assert {"bad_place": 1, "bad_position": 1, "bad_severity": 1} == found.refused
+    assert (0, 4) == (again.stored, again.duplicate)
+    assert ["north", "north", "south", "plain"] == [o.source for o in (north, grid, south, zone)]
+    assert ("7", "7", 4) == (north.external_id, south.external_id, north.severity)
+    # the grid's origin is the old observatory of Bern: 46 57 3.9 N, 7 26 19.1 E
+    assert pytest.approx((7.43864, 46.95108), abs=2e-5) == (grid.lon, grid.lat)
+    assert ("square", "zone:centre") == (south.place, zone.place)
+
+
+def test_the_least_that_a_file_of_the_city_holds(civic):
+    """Time, category and a position are enough; without them it is no such file."""
+    least = "occurred_at,category,lat,lon\n2026-03-01T10:00:00Z,street,45.05,6.05\n"
+
+    assert 1 == take(civic, text=least, layout=layout_named("plain")).stored
+    with pytest.raises(UnreadableInputError, match="occurred_at"):
+        take(civic, text=least.replace("occurred_at", "time"), layout=layout_named("plain"))
 
 
 def sample(*path: str) -> Path:

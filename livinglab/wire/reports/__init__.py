@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livinglab.errors import UnreadableInputError
 
-COLUMNS = (
+FACTS = (
     "id",
     "category",
     "text",
@@ -34,6 +34,9 @@ COLUMNS = (
     "note",
     "contributor",
 )
+"""What names a row that has no id."""
+MORE_COLUMNS = ("zone", "source", "crs")
+COLUMNS = (*FACTS, *MORE_COLUMNS)
 """What a column may tell; ``x`` is a longitude, or to the east."""
 TIME_FORMATS = ("iso", "epoch")
 _TAG = re.compile(r"<[^>]*>")
@@ -47,16 +50,18 @@ class ReportLayout:
 
     Attributes:
         name: Of the layout.
-        source: Name of the system that they come from: with an id it names a report for ever.
+        source: Name of the system that they come from, where no column tells it: with an id it
+            names a report for ever.
         format: ``csv`` with a header, or ``json``: an array of objects, or one below *items*.
         delimiter: Of CSV.
         items: Name of the member that holds the array, where JSON has one.
         columns: What is told → name of the column or member.
+        optional: What of that a file may do without.
         categories: What the source calls a category → key or label in the city.
         category: Of all rows, where no column tells it.
         kind: Of all rows.
         lang: Of the words, where no column tells it.
-        crs: Of the positions, as PROJ names it.
+        crs: Of the positions, as PROJ names it, where no column tells it.
         time: How times are written.
         timezone: Of times that name none; None: the city's, which the caller knows.
         place_prefix: Put before what the column place tells.
@@ -70,6 +75,7 @@ class ReportLayout:
     delimiter: str = ","
     items: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
     categories: Mapping[str, str] = field(default_factory=dict)
     category: str | None = None
     kind: str = "problem"
@@ -84,9 +90,11 @@ class ReportLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One row in the lab's own words; positions are still in the layout's system."""
+    """One row in the lab's own words; positions are still in its own system."""
 
     line: int
+    source: str
+    crs: str
     external_id: str
     category: str
     text: str
@@ -154,8 +162,11 @@ def layout_from(document: Mapping[str, Any], name: str) -> ReportLayout:
         raise ValueError("columns.time names no column")
     if "category" not in columns and "category" not in document:
         raise ValueError("name columns.category, or one category for all rows")
-    if not {"x", "y"} <= columns.keys() and "place" not in columns:
-        raise ValueError("name columns.x and columns.y, or columns.place")
+    if not {"x", "y"} <= columns.keys() and not {"place", "zone"} & columns.keys():
+        raise ValueError("name columns.x and columns.y, or columns.place, or columns.zone")
+    needless = sorted(set(document.get("optional", ())) - columns.keys())
+    if needless:
+        raise ValueError(f"optional names {needless[0]!r}, which is no column")
     if document.get("time", "iso") not in TIME_FORMATS:
         raise ValueError(f"time is none of {', '.join(TIME_FORMATS)}")
     zone = document.get("timezone")
@@ -164,7 +175,9 @@ def layout_from(document: Mapping[str, Any], name: str) -> ReportLayout:
     except (ZoneInfoNotFoundError, OSError) as error:
         raise ValueError(f"there is no time zone {zone!r}") from error
     facts = {"closed": ("closed",), **document}
-    return ReportLayout(name=name, **{**facts, "closed": tuple(facts["closed"])})
+    for several in ("closed", "optional"):
+        facts[several] = tuple(facts.get(several, ()))
+    return ReportLayout(name=name, **facts)
 
 
 def read_reports(file: io.TextIOBase, layout: ReportLayout) -> Iterator[Report | Refused]:
@@ -205,7 +218,8 @@ def _rows(
         yield from _objects(file, layout)
         return
     reader = csv.DictReader(file, delimiter=layout.delimiter, restkey="", restval=None)
-    absent = [name for name in layout.columns.values() if name not in (reader.fieldnames or ())]
+    needed = (name for what, name in layout.columns.items() if what not in layout.optional)
+    absent = [name for name in needed if name not in (reader.fieldnames or ())]
     if absent:
         raise UnreadableInputError(f"layout {layout.name}", f"the file has no column {absent[0]!r}")
     try:
@@ -241,23 +255,28 @@ def _report(
         value = row.get(layout.columns.get(what, ""))
         return "" if value is None else str(value).strip()
 
-    facts = hashlib.sha256(
-        json.dumps([told(one) for one in COLUMNS], ensure_ascii=False).encode()
-    ).hexdigest()[:32]
+    named = [told(one) for one in FACTS] + [told(one) for one in MORE_COLUMNS if told(one)]
+    facts = hashlib.sha256(json.dumps(named, ensure_ascii=False).encode()).hexdigest()[:32]
     seen[facts] += 1
     category = told("category") or layout.category or ""
-    place = told("place")
+    place, zone_key = told("place"), told("zone")
     occurred = _time(told("time"), layout, zone, "time")
     updated = _time(told("updated"), layout, zone, "updated") if told("updated") else None
     return Report(
         line=line,
+        source=told("source") or layout.source,
+        crs=told("crs") or layout.crs,
         external_id=told("id") or f"{facts}-{seen[facts]}",
         category=layout.categories.get(category, category),
         text=_words(told("text")),
         lang=told("lang") or layout.lang,
         severity=_severity(told("severity")),
         position=_position(told("x"), told("y")),
-        place=f"{layout.place_prefix}{place}" if place else None,
+        place=f"{layout.place_prefix}{place}"
+        if place
+        else f"zone:{zone_key}"
+        if zone_key
+        else None,
         address=told("address") or None,
         occurred_at=occurred,
         updated_at=updated,
