@@ -47,11 +47,12 @@ promises: $(BIN)/.ready ## Hold the statistics against 500 calm panels and 300 t
 		LIVINGLAB_PROMISES_TOWNS=$(or $(TOWNS),300) \
 		$(BIN)/python -m pytest -m slow --timeout 7200 tests/promises $(ARGS)
 
-bench: $(BIN)/.ready ## Drain a backlog beside Telegraf, decode, ask 20 million Readings, post, try placebos
+bench: $(BIN)/.ready ## Drain a backlog beside Telegraf, decode, ask 20 million Readings, post, map, try placebos
 	$(BIN)/python bench/drain.py $(ARGS)
 	$(BIN)/python bench/decoders.py
 	$(BIN)/python bench/queries.py
 	$(BIN)/python bench/posting.py
+	$(BIN)/python bench/mapping.py
 	$(BIN)/python bench/placebos.py
 
 vendor: $(BIN)/.ready ## Fetch the scripts of the pages anew (needs npm)

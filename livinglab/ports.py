@@ -186,6 +186,12 @@ class Places(Protocol):
         """
         ...
 
+    def page(
+        self, *, box: Box | None = None, zone: str | None = None, after: str = "", limit: int
+    ) -> list[Place]:
+        """List by key, from behind a key on, those of a box and of a Zone."""
+        ...
+
     def several(self, keys: Iterable[str]) -> dict[str, Place]:
         """Return those of some keys that are stored."""
         ...
@@ -222,8 +228,8 @@ class Things(Protocol):
         """List those that stand at one of these Places or stood there, by key."""
         ...
 
-    def datastreams(self, thing: str | None = None) -> list[Datastream]:
-        """List every Datastream, or those of one Thing, by number."""
+    def datastreams(self, things: Iterable[str] | None = None) -> list[Datastream]:
+        """List every Datastream, or those of some Things, by number."""
         ...
 
     def datastream(self, key: str) -> Datastream | None:
@@ -398,8 +404,8 @@ class Observations(Protocol):
         """List all of a Place by occurred_at, oldest first."""
         ...
 
-    def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
-        """Count per Place, by category and status; what is removed does not count."""
+    def counts_by_place(self, places: Iterable[str]) -> dict[str, dict[tuple[str, Status], int]]:
+        """Count at some Places, by category and status; what is removed does not count."""
         ...
 
     def count(self) -> int:

@@ -9,7 +9,6 @@ from api import public
 from api.dependencies import LabDep, ReadDep, lab_of
 from api.pages import rendering
 from livinglab.domain.geometry import Box, is_point
-from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
 from livinglab.errors import InvalidError, NotFoundError
 from livinglab.services import joining
@@ -71,24 +70,14 @@ def list_places(
 ) -> dict[str, Any]:
     """List Places with what is measured and what is said there, by key."""
     box, now = read_box(bbox), lab.clock.now()
-    found = [
-        place
-        for place in joining.public_places(work)
-        if place.key > after and _wanted(place, box, zone, q)
-    ]
+    found = joining.page_of_places(
+        work, box=box, zone=zone or None, words=q or "", after=after, limit=limit + 1
+    )
     page = joining.at_places(found[:limit], work, lab.readings, now)
     return {
         "items": [public.at_place(one, now, lab.categories) for one in page],
         "next": next_url(request, page[-1].place.key) if len(found) > limit else None,
     }
-
-
-def _wanted(place: Place, box: Box | None, zone: str | None, q: str | None) -> bool:
-    return (
-        (box is None or box.holds(place.point))
-        and (not zone or place.zone == zone)
-        and (not q or q.casefold() in f"{place.name} {place.key}".casefold())
-    )
 
 
 @router.get("/places/{key}/timeline")
@@ -164,7 +153,7 @@ def list_things(
     """List the Things that may be public, by key."""
     found = [one for one in work.things.all() if one.public and one.key > after]
     page = found[:limit]
-    items = [public.thing(one, work.things.datastreams(one.key)) for one in page]
+    items = [public.thing(one, work.things.datastreams([one.key])) for one in page]
     more = len(found) > limit
     return {"items": items, "next": next_url(request, page[-1].key) if more else None}
 
@@ -175,4 +164,4 @@ def show_thing(key: str, work: ReadDep) -> dict[str, Any]:
     found = work.things.get(key)
     if found is None or not found.public:
         raise NotFoundError("Thing", key)
-    return public.thing(found, work.things.datastreams(key))
+    return public.thing(found, work.things.datastreams([key]))

@@ -111,7 +111,7 @@ def show_thing(key: str, data: Path | None, *, as_json: bool) -> None:
                     "value": one.key,
                     "since": _time(one.introduced_at),
                 }
-                for one in work.things.datastreams(key)
+                for one in work.things.datastreams([key])
             ),
             *(
                 {
@@ -127,7 +127,7 @@ def show_thing(key: str, data: Path | None, *, as_json: bool) -> None:
                     "value": f"{skew.lag_s:.0f} s late when it arrives, median of {skew.samples}",
                     "since": _time(skew.at),
                 }
-                for skew in [skew_of(work.things.datastreams(key), work)]
+                for skew in [skew_of(work.things.datastreams([key]), work)]
                 if skew is not None
             ),
         ]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from livinglab.domain.geometry import Box
 from livinglab.domain.observations import Category, Observation, Status, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.places import Place, PlaceOrigin
@@ -17,6 +18,8 @@ from livinglab.ports import ReadingStore, UnitOfWork
 from livinglab.services.watching import DEFAULT_INTERVAL_S, is_stale
 
 MOST_BUCKETS = 10_000
+SEARCHED = 1_000
+"""Places that are looked through at once for words in their names."""
 LONGEST = timedelta(days=3_660)
 """The longest timeline: ten years."""
 
@@ -84,6 +87,37 @@ def public_places(work: UnitOfWork) -> list[Place]:
     ]
 
 
+def page_of_places(
+    work: UnitOfWork,
+    *,
+    box: Box | None = None,
+    zone: str | None = None,
+    words: str = "",
+    after: str = "",
+    limit: int,
+) -> list[Place]:
+    """List Places that may be seen, by key, from behind a key on.
+
+    Args:
+        work: The transaction.
+        box: Where they lie.
+        zone: Key of the Zone that they lie in.
+        words: What their name or key holds, whatever its case.
+        after: The last key of the page before.
+        limit: How many at the most.
+    """
+    found: list[Place] = []
+    wanted, size = words.casefold(), SEARCHED if words else limit
+    while len(found) < limit:
+        some = work.places.page(box=box, zone=zone, after=after, limit=size)
+        named = [one for one in some if wanted in f"{one.name} {one.key}".casefold()]
+        found += visible(named, work)
+        if len(some) < size:
+            break
+        after = some[-1].key
+    return found[:limit]
+
+
 def visible(places: Iterable[Place], work: UnitOfWork) -> list[Place]:
     """Keep those of some Places that may be seen."""
     some = list(places)
@@ -118,7 +152,7 @@ def at_places(
     standing = _standing(work, {place.key for place in places})
     numbers = [one.number or 0 for several in standing.values() for one in several]
     latest = readings.latest(numbers)
-    counts = work.observations.counts_by_place()
+    counts = work.observations.counts_by_place(place.key for place in places)
     return [
         AtPlace(
             place=place,
@@ -131,12 +165,11 @@ def at_places(
 
 def _standing(work: UnitOfWork, places: set[str]) -> dict[str, list[Datastream]]:
     """Return the public Datastreams of each Place."""
-    home = {t.key: t.place for t in work.things.all() if t.public and t.place in places}
+    there = work.things.stood_at(places)
+    home = {one.key: one.place for one in there if one.public and one.place in places}
     found: dict[str, list[Datastream]] = {}
-    for one in work.things.datastreams():
-        place = home.get(one.thing)
-        if place is not None:
-            found.setdefault(place, []).append(one)
+    for stream in work.things.datastreams(home):
+        found.setdefault(home[stream.thing] or "", []).append(stream)
     return found
 
 

@@ -88,7 +88,7 @@ def test_a_number_without_a_known_unit_is_shown_without_one(client, lab):
     """41 of nobody knows what is not 41 micrograms."""
     publish(lab, "lab/post-1/no2", 40, ago=timedelta(minutes=1))
     with lab.work(write=False) as work:
-        [stream] = work.things.datastreams("lab:post-1")
+        [stream] = work.things.datastreams(["lab:post-1"])
     batch = ReadingBatch()
     batch.add(stream.number, to_ms(NOW), 41.0, flag=2, tests=Test.UNIT_UNKNOWN)
     lab.readings.append(batch)

@@ -218,7 +218,7 @@ def test_datastream_numbers_are_given_and_never_twice(store):
         raise RuntimeError
     with store.work() as work:
         work.things.add_datastreams([second])
-        keys = [one.key for one in work.things.datastreams("lab:post")]
+        keys = [one.key for one in work.things.datastreams(["lab:post"])]
 
     assert first.number is not None
     assert second.number is not None
@@ -390,7 +390,7 @@ def test_observations_are_found_by_all_that_is_asked(store):
     with store.work(write=False) as work:
         page = work.observations.page(ObservationFilter(), limit=2)
         rest = work.observations.page(ObservationFilter(), after=page[-1].number)
-        counts = work.observations.counts_by_place()
+        counts = work.observations.counts_by_place(["bridge", "nowhere"])
         found = work.observations.posted_as("api", ["3"])["3"]
     assert ["2", "1"] == [one.client_key for one in rest]
     assert {("air", Status.CLOSED): 1} == counts["bridge"]

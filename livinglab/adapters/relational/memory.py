@@ -257,6 +257,18 @@ class _Places:
     def get(self, key: str) -> Place | None:
         return self._rows.find("key", key)
 
+    def page(
+        self, *, box: Box | None = None, zone: str | None = None, after: str = "", limit: int
+    ) -> list[Place]:
+        found = self._rows.where(
+            lambda one: (
+                one.key > after
+                and zone in {None, one.zone}
+                and (box is None or box.holds(one.point))
+            )
+        )
+        return sorted(found, key=attrgetter("key"))[:limit]
+
     def several(self, keys: Iterable[str]) -> dict[str, Place]:
         found = {key: self._rows.find("key", key) for key in keys}
         return {key: one for key, one in found.items() if one is not None}
@@ -304,8 +316,11 @@ class _Things:
         found = self._things.where(lambda one: one.place in wanted or one.key in stood)
         return sorted(found, key=attrgetter("key"))
 
-    def datastreams(self, thing: str | None = None) -> list[Datastream]:
-        return self._datastreams.where(lambda one: thing in {None, one.thing})
+    def datastreams(self, things: Iterable[str] | None = None) -> list[Datastream]:
+        if things is None:
+            return self._datastreams.where()
+        wanted = set(things)
+        return self._datastreams.where(lambda one: one.thing in wanted)
 
     def datastream(self, key: str) -> Datastream | None:
         return self._datastreams.find("key", key)
@@ -413,10 +428,11 @@ class _Observations:
         )
         return sorted(found, key=attrgetter("occurred_at", "number"))
 
-    def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
+    def counts_by_place(self, places: Iterable[str]) -> dict[str, dict[tuple[str, Status], int]]:
+        wanted = set(places)
         counts: dict[str, dict[tuple[str, Status], int]] = {}
         for _, one in self._observations.peek():
-            if one.visibility is not Visibility.REMOVED:
+            if one.place in wanted and one.visibility is not Visibility.REMOVED:
                 here = counts.setdefault(one.place, {})
                 here[one.category, one.status] = here.get((one.category, one.status), 0) + 1
         return counts

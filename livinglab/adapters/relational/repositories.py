@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal_column,
     or_,
     select,
 )
@@ -34,7 +35,7 @@ from livinglab.adapters.relational.engine import facts, said
 from livinglab.adapters.relational.mapping import TABLES
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor
-from livinglab.domain.geometry import Point, box_around
+from livinglab.domain.geometry import Box, Point, box_around
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -65,6 +66,8 @@ SLICE = 400
 """Pairs that one query asks for: SQLite allows some thousand parameters."""
 BOXES = 50
 """Rectangles that one query asks for."""
+NEWEST = 2_000
+"""Observations that are looked through one by one for those of a rectangle."""
 
 
 K = TypeVar("K", Zone, Place, Thing)
@@ -230,6 +233,22 @@ class SqlPlaces:
     def get(self, key: str) -> Place | None:
         return self._session.scalars(select(Place).where(tables.place.c.key == key)).first()
 
+    def page(
+        self, *, box: Box | None = None, zone: str | None = None, after: str = "", limit: int
+    ) -> list[Place]:
+        settle(self._session)
+        rows = tables.place.c
+        by_bytes = "C" if self._session.get_bind().dialect.name == "postgresql" else "BINARY"
+        key = rows.key.collate(by_bytes)
+        asked = select(Place).where(key > after).order_by(key).limit(limit)
+        if zone is not None:
+            asked = asked.where(rows.zone == zone)
+        if box is not None:
+            asked = asked.where(
+                rows.lon.between(box.west, box.east), rows.lat.between(box.south, box.north)
+            )
+        return list(self._session.scalars(asked))
+
     def several(self, keys: Iterable[str]) -> dict[str, Place]:
         wanted = list(keys)
         found: dict[str, Place] = {}
@@ -282,17 +301,25 @@ class SqlThings:
         wanted = list(places)
         if not wanted:
             return []
-        there = tables.location.c
-        stood = select(there.thing).where(there.place.in_(wanted))
-        rows = tables.thing.c
-        asked = select(Thing).where(or_(rows.place.in_(wanted), rows.key.in_(stood)))
-        return _by_key(self._session.scalars(asked))
+        there, rows = tables.location.c, tables.thing.c
+        found: dict[str, Thing] = {}
+        for first in range(0, len(wanted), SLICE):
+            some = wanted[first : first + SLICE]
+            stood = select(there.thing).where(there.place.in_(some))
+            asked = select(Thing).where(or_(rows.place.in_(some), rows.key.in_(stood)))
+            found |= {one.key: one for one in self._session.scalars(asked)}
+        return _by_key(found.values())
 
-    def datastreams(self, thing: str | None = None) -> list[Datastream]:
-        asked = select(Datastream).order_by(tables.datastream.c.number)
-        if thing is not None:
-            asked = asked.where(tables.datastream.c.thing == thing)
-        return list(self._session.scalars(asked))
+    def datastreams(self, things: Iterable[str] | None = None) -> list[Datastream]:
+        rows = tables.datastream.c
+        asked = select(Datastream).order_by(rows.number)
+        if things is None:
+            return list(self._session.scalars(asked))
+        wanted, found = list(things), list[Datastream]()
+        for first in range(0, len(wanted), SLICE):
+            of_some = asked.where(rows.thing.in_(wanted[first : first + SLICE]))
+            found += self._session.scalars(of_some)
+        return sorted(found, key=attrgetter("number"))
 
     def datastream(self, key: str) -> Datastream | None:
         asked = select(Datastream).where(tables.datastream.c.key == key)
@@ -390,11 +417,20 @@ class SqlObservations:
         limit: int = 100,
         skip: int = 0,
     ) -> list[Observation]:
-        asked = select(Observation).where(*_conditions(which))
+        asked = select(Observation)
         if after is not None:
             asked = asked.where(self._rows.number < after)
         asked = asked.order_by(self._rows.number.desc()).limit(limit).offset(skip)
-        return list(self._session.scalars(asked))
+        if which.box is not None:
+            # Of a box as wide as the city the newest are near the end, where no index of positions
+            # finds them: look there first.
+            settle(self._session)
+            last = after or self._session.scalar(select(func.max(self._rows.number))) or 0
+            near_end = asked.where(self._rows.number > last - NEWEST)
+            found = self._session.scalars(near_end.where(*_conditions(which, indexed=False))).all()
+            if len(found) == limit:
+                return list(found)
+        return list(self._session.scalars(asked.where(*_conditions(which))))
 
     def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
         asked = select(Observation).where(self._rows.visibility == Visibility.QUARANTINED)
@@ -412,17 +448,19 @@ class SqlObservations:
             self._session.scalars(asked.order_by(self._rows.occurred_at, self._rows.number))
         )
 
-    def counts_by_place(self) -> dict[str, dict[tuple[str, Status], int]]:
+    def counts_by_place(self, places: Iterable[str]) -> dict[str, dict[tuple[str, Status], int]]:
         settle(self._session)
-        rows = self._rows
-        asked = (
-            select(rows.place, rows.category, rows.status, func.count())
-            .where(rows.visibility != Visibility.REMOVED)
-            .group_by(rows.place, rows.category, rows.status)
-        )
+        rows, wanted = self._rows, list(places)
         counts: dict[str, dict[tuple[str, Status], int]] = {}
-        for place, category, status, n in self._session.execute(asked):
-            counts.setdefault(place, {})[category, status] = n
+        for first in range(0, len(wanted), SLICE):
+            asked = (
+                select(rows.place, rows.category, rows.status, func.count())
+                .where(rows.place.in_(wanted[first : first + SLICE]))
+                .where(rows.visibility != Visibility.REMOVED)
+                .group_by(rows.place, rows.category, rows.status)
+            )
+            for place, category, status, n in self._session.execute(asked):
+                counts.setdefault(place, {})[category, status] = n
         return counts
 
     def count(self) -> int:
@@ -460,8 +498,10 @@ class SqlObservations:
         return list(self._session.scalars(asked.order_by(rows.number).limit(limit)))
 
 
-def _conditions(which: ObservationFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(which: ObservationFilter, *, indexed: bool = True) -> Iterator[ColumnElement[bool]]:
     rows = tables.observation.c
+    lon, lat = rows.public_lon, rows.public_lat
+    at = (lon, lat) if indexed else (lon + literal_column("0.0"), lat + literal_column("0.0"))
     last = func.coalesce(rows.updated_at, rows.received_at)
     for column, value in (
         (rows.place, which.place),
@@ -484,8 +524,8 @@ def _conditions(which: ObservationFilter) -> Iterator[ColumnElement[bool]]:
     if which.since is not None:
         yield rows.received_at >= which.since
     if which.box is not None:
-        yield rows.public_lon.between(which.box.west, which.box.east)
-        yield rows.public_lat.between(which.box.south, which.box.north)
+        yield at[0].between(which.box.west, which.box.east)
+        yield at[1].between(which.box.south, which.box.north)
     if which.except_categories:
         yield rows.category.not_in(which.except_categories)
 
