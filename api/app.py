@@ -1,6 +1,5 @@
 """The app: routes, errors, limits and headers put together for one lab."""
 
-import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -42,6 +41,7 @@ from livinglab import __version__
 from livinglab.bootstrap import Lab, open_receiver, open_sandbox
 from livinglab.domain.access import ApiKey
 from livinglab.errors import TooLargeError
+from livinglab.services.keying import key_with
 from livinglab.services.watching import Pulse
 
 LARGEST_BODY = 64 * 1024
@@ -140,7 +140,7 @@ def _keys_of(lab: Lab) -> Callable[[str], ApiKey | None]:
 
     def find(secret: str) -> ApiKey | None:
         with lab.work(write=False) as work:
-            return work.keys.with_secret(hashlib.sha256(secret.encode()).hexdigest())
+            return key_with(secret, work, lab.clock.now())
 
     return find
 

@@ -16,6 +16,7 @@ from livinglab.domain.contributors import Contributor
 from livinglab.domain.observations import Observation
 from livinglab.errors import ForbiddenError, LimitExceededError, NotFoundError, UnauthorizedError
 from livinglab.ports import UnitOfWork
+from livinglab.services.keying import key_with
 from livinglab.services.observing import contributor_of
 
 
@@ -59,9 +60,9 @@ def key_of(request: Request, work: UnitOfWork) -> ApiKey | None:
     kind, _, secret = given.partition(" ")
     found = None
     if kind.lower() == "bearer" and secret:
-        found = work.keys.with_secret(hashlib.sha256(secret.strip().encode()).hexdigest())
+        found = key_with(secret.strip(), work, lab_of(request).clock.now())
     if found is None:
-        raise UnauthorizedError("this key is not known; send `Authorization: Bearer KEY`")
+        raise UnauthorizedError("this key opens nothing; send `Authorization: Bearer KEY`")
     return found
 
 

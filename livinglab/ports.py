@@ -650,6 +650,10 @@ class Initiatives(Protocol):
 class Keys(Protocol):
     """Access keys, by hash."""
 
+    def all(self) -> list[ApiKey]:
+        """List them in the order in which they were made."""
+        ...
+
     def with_secret(self, secret_sha256: str) -> ApiKey | None:
         """Return the one that a secret opens."""
         ...

@@ -333,12 +333,45 @@ def erase(
 def key_create(
     scope: Annotated[list[str], typer.Option(help="read, submit, moderate, plan or admin.")],
     name: Annotated[str, typer.Option(help="Whose key it is; used once.")],
+    expires: Annotated[
+        float | None, typer.Option(min=0, max=36_500, help="Days until it ends.")
+    ] = None,
     data: Data = None,
 ) -> None:
     """Make an access key; its secret is printed once and never again."""
     from livinglab.cli.registry import create_key  # noqa: PLC0415 - keeps --help instant
 
-    create_key(name, scope, data)
+    create_key(name, scope, data, days=expires)
+
+
+@key_app.command("list")
+def key_list(data: Data = None, json: Json = False) -> None:
+    """List keys; never a secret."""
+    from livinglab.cli.registry import list_keys  # noqa: PLC0415 - keeps --help instant
+
+    list_keys(data, as_json=json)
+
+
+@key_app.command("rotate")
+def key_rotate(
+    name: Annotated[str, typer.Argument(help="Of the key.")],
+    grace: Annotated[
+        float, typer.Option(min=0, max=8_760, help="Hours for which the old secret works on.")
+    ] = 24,
+    data: Data = None,
+) -> None:
+    """Give a key a new secret, printed once; the old one works on for a while."""
+    from livinglab.cli.registry import rotate_key  # noqa: PLC0415 - keeps --help instant
+
+    rotate_key(name, data, grace_hours=grace)
+
+
+@key_app.command("revoke")
+def key_revoke(name: Annotated[str, typer.Argument(help="Of the key.")], data: Data = None) -> None:
+    """Take a key away, at once."""
+    from livinglab.cli.registry import revoke_key  # noqa: PLC0415 - keeps --help instant
+
+    revoke_key(name, data)
 
 
 @thing_app.command("list")

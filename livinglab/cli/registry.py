@@ -3,10 +3,9 @@
 import csv
 import hashlib
 import json
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -19,13 +18,12 @@ from livinglab.domain.access import ApiKey, Scope
 from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.things import ThingState
 from livinglab.errors import (
-    ConflictError,
     LabBusyError,
     NotFoundError,
     UnreadableInputError,
 )
 from livinglab.ports import UnitOfWork
-from livinglab.services import registering
+from livinglab.services import keying, registering
 from livinglab.services.learning import skew_of
 from livinglab.services.replaying import Replayed, drop, replay
 
@@ -49,15 +47,46 @@ def upgrade(data: Path | None) -> None:
     _errors.print("the schema is up to date")
 
 
-def create_key(name: str, scopes: list[str], data: Path | None) -> None:
+def create_key(
+    name: str, scopes: list[str], data: Path | None, *, days: float | None = None
+) -> None:
     """Make a key and print its secret."""
     wanted = " ".join(_choice("--scope", scope, Scope).value for scope in scopes)
-    secret = secrets.token_urlsafe(32)
+    lasts = None if days is None else timedelta(days=days)
     with _civic(data, write=True) as work:
-        if work.keys.named(name) is not None:
-            raise ConflictError(f"there is a key named {name!r} already; choose another name")
-        work.keys.add(new_key(name, wanted, secret))
+        secret = keying.create(name, wanted, work, datetime.now(UTC), lasts=lasts)
     print(secret)  # noqa: T201 - data go to stdout
+
+
+def rotate_key(name: str, data: Path | None, *, grace_hours: float) -> None:
+    """Give a key a new secret, and print it."""
+    grace = timedelta(hours=grace_hours)
+    with _civic(data, write=True) as work:
+        secret = keying.rotate(name, work, datetime.now(UTC), grace=grace)
+    print(secret)  # noqa: T201 - data go to stdout
+
+
+def revoke_key(name: str, data: Path | None) -> None:
+    """Take a key away."""
+    with _civic(data, write=True) as work:
+        keying.revoke(name, work)
+
+
+def list_keys(data: Path | None, *, as_json: bool) -> None:
+    """Print who holds keys, and until when; never a secret."""
+    now = datetime.now(UTC)
+    with _civic(data) as work:
+        rows = [
+            {
+                "name": one.name,
+                "scopes": one.scopes,
+                "created": f"{one.created_at:%Y-%m-%d}",
+                "expires": f"{one.expires_at:%Y-%m-%dT%H:%M:%SZ}" if one.expires_at else None,
+                "valid": one.is_valid(now),
+            }
+            for one in work.keys.all()
+        ]
+    print_rows(rows, as_json=as_json, empty="there are no keys")
 
 
 def new_key(name: str, scopes: str, secret: str) -> ApiKey:

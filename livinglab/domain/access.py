@@ -25,7 +25,13 @@ class ApiKey:
     scopes: str
     """Scope values, separated by spaces."""
     created_at: datetime
+    expires_at: datetime | None = None
+    """From when on it opens nothing; None: never."""
     number: int | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Tell whether it still opens anything."""
+        return self.expires_at is None or now < self.expires_at
 
     def allows(self, scope: Scope) -> bool:
         """Tell whether the key has a scope; admin has all."""

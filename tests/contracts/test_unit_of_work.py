@@ -460,8 +460,25 @@ def test_contributors_and_keys_are_found_by_hash(store):
         assert "p" == work.contributors.with_token("5" * 64).pseudonym
         assert work.contributors.with_token("7" * 64) is None
         assert "k" == work.keys.with_secret("6" * 64).name
+        assert ["k"] == [one.name for one in work.keys.all()]
         work.keys.remove("k")
         assert work.keys.named("k") is None
+
+
+def test_a_key_may_leave_its_name_to_another(store):
+    """Within one unit of work, as where a secret is changed."""
+    facts = {"scopes": "read", "created_at": NOW}
+    with store.work() as work:
+        work.keys.add(ApiKey(name="k", secret_sha256="6" * 64, **facts))
+    with store.work() as work:
+        old = work.keys.named("k")
+        old.name, old.expires_at = "k before", NOW
+        assert work.keys.named("k") is None
+        work.keys.add(ApiKey(name="k", secret_sha256="7" * 64, **facts))
+    with store.work(write=False) as work:
+        found = {one.name: (one.secret_sha256[0], one.expires_at) for one in work.keys.all()}
+
+    assert {"k before": ("6", NOW), "k": ("7", None)} == found
 
 
 def test_zones_keep_their_shape(store):

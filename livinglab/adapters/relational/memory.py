@@ -731,13 +731,19 @@ class _Keys:
     def __init__(self, rows: Rows[ApiKey]) -> None:
         self._rows = rows
 
+    def all(self) -> list[ApiKey]:
+        return self._rows.where()
+
     def with_secret(self, secret_sha256: str) -> ApiKey | None:
+        self._rows.flush()
         return self._rows.find("secret_sha256", secret_sha256)
 
     def add(self, key: ApiKey) -> None:
+        self._rows.flush()
         self._rows.add([key])
 
     def named(self, name: str) -> ApiKey | None:
+        self._rows.flush()
         return self._rows.find("name", name)
 
     def remove(self, name: str) -> None:

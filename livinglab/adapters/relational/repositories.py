@@ -917,6 +917,9 @@ class SqlKeys:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def all(self) -> list[ApiKey]:
+        return list(self._session.scalars(select(ApiKey).order_by(self._rows.number)))
+
     def with_secret(self, secret_sha256: str) -> ApiKey | None:
         asked = select(ApiKey).where(self._rows.secret_sha256 == secret_sha256)
         return self._session.scalars(asked).first()

@@ -782,5 +782,6 @@ api_key = Table(
     Column("secret_sha256", String(64), nullable=False, unique=True),
     Column("scopes", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
     sqlite_autoincrement=True,
 )
