@@ -1,6 +1,5 @@
 """The app: routes, errors, limits and headers put together for one lab."""
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -48,9 +47,6 @@ LARGEST_BODY = 64 * 1024
 LARGEST_READINGS = 256 * 1024
 LARGEST_FORM = 24 << 20
 """Of a form with photos."""
-TAKES_PHOTOS = re.compile(
-    r"/observations(/[^/]+/media)?|/open311/(test/)?/*v2/(requests|servicerequestupdates)\.\w+"
-)
 FORMS_AT_ONCE = 8
 """Such forms that are held in memory at once; the others are read when one is done."""
 FORM_WITHIN_S = 60.0
@@ -83,9 +79,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with evaluations.running():
-            yield
-        app.state.postings.close()
+        try:
+            with evaluations.running():
+                yield
+        finally:
+            app.state.postings.close()
 
     app = FastAPI(
         title="Living lab", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
@@ -119,7 +117,6 @@ def create_app(
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "pages" / "static"))
     app.add_middleware(_Gate)
     app.add_middleware(_BodyCap)
-
     app.add_middleware(_Security)
 
     document(app)
@@ -204,7 +201,7 @@ class _BodyCap:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif forms.is_form(scope) and TAKES_PHOTOS.fullmatch(scope["path"]):
+        elif forms.is_form(scope) and forms.TAKES_PHOTOS.fullmatch(scope["path"]):
             async with self.room:
                 await self._capped(scope, receive, send, LARGEST_FORM, FORM_WITHIN_S)
         else:

@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.forms import TAKES_PHOTOS
+
 PROBLEM = {
     "type": "object",
     "description": "What is wrong, and what to do about it (RFC 9457).",
@@ -16,7 +18,8 @@ PROBLEM = {
         "detail": {"type": "string"},
     },
 }
-_NEEDS_KEY = ("/moderation", "/admin", "/me")
+_NEEDS_SECRET = frozenset({"moderation", "admin", "me"})
+"""First part of the paths that nobody reads without a key or a device."""
 _OPERATIONS = frozenset({"get", "put", "post", "delete", "patch"})
 
 
@@ -27,7 +30,10 @@ def document(app: FastAPI) -> None:
     def documented() -> dict[str, Any]:
         if app.openapi_schema is None:
             found = plain()
-            found.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+            schemas = found["components"]["schemas"]
+            schemas["Problem"] = PROBLEM
+            for name in ("HTTPValidationError", "ValidationError"):
+                del schemas[name]  # the framework's own form of 422, which is not ours
             for path, item in found["paths"].items():
                 for method in _OPERATIONS & item.keys():
                     _name_problems(path, method, item[method])
@@ -48,10 +54,10 @@ def _name_problems(path: str, method: str, operation: dict[str, Any]) -> None:
 
 def _problems(path: str, method: str) -> set[HTTPStatus]:
     found = {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE}
-    writes = method != "get"
-    if writes or path.startswith(_NEEDS_KEY):
+    writes, secret = method != "get", path.split("/")[1] in _NEEDS_SECRET
+    if writes or secret:
         found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-    if writes or "{" in path or path.startswith(_NEEDS_KEY):
+    if writes or secret or "{" in path:
         found.add(HTTPStatus.NOT_FOUND)
     if writes:
         found |= {
@@ -60,4 +66,6 @@ def _problems(path: str, method: str) -> set[HTTPStatus]:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             HTTPStatus.TOO_MANY_REQUESTS,
         }
+    if writes and TAKES_PHOTOS.fullmatch(path):
+        found.add(HTTPStatus.REQUEST_TIMEOUT)
     return found

@@ -88,4 +88,6 @@ def install(app: FastAPI) -> None:
         status = HTTPStatus(error.status_code)
         if status is HTTPStatus.BAD_REQUEST:  # the framework's word for a body that it cannot read
             status = HTTPStatus.UNPROCESSABLE_ENTITY
-        return problem(status, str(error.detail))
+        told = problem(status, str(error.detail))
+        told.headers.update(error.headers or {})  # such as what a path does allow
+        return told

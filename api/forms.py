@@ -1,6 +1,7 @@
 """Forms: what a page without a script sends, fields and photos in one body."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -23,6 +24,12 @@ PHOTOS = "media"
 LOCATE = "use_photo_position"
 FORM = "multipart/form-data"
 M = TypeVar("M", bound=BaseModel)
+
+
+TAKES_PHOTOS = re.compile(
+    r"/observations(/[^/]+/media)?|/open311/(test/)?/*v2/(requests|servicerequestupdates)\.\w+"
+)
+"""Paths of forms that may hold photos."""
 
 
 def is_form(scope: Scope) -> bool:

@@ -15,9 +15,6 @@ from livinglab.errors import LabError, UnavailableError
 C = TypeVar("C")
 R = TypeVar("R")
 
-MOST = 64
-"""Calls that share one transaction at the most."""
-
 
 class Together(Generic[C, R]):
     """Gathers calls for a function that serves many at once."""
@@ -53,8 +50,8 @@ class Together(Generic[C, R]):
 
     def _take(self) -> None:
         with self._lock:
-            taken, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-        taken = [(one, future) for one, future in taken if future.set_running_or_notify_cancel()]
+            waiting, self._waiting = self._waiting, []
+        taken = [pair for pair in waiting if pair[1].set_running_or_notify_cancel()]
         if taken:
             self._answer(taken)
 

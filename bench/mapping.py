@@ -26,7 +26,7 @@ from livinglab.domain.geometry import Point
 from livinglab.domain.places import Place
 from livinglab.services import linking
 from livinglab.services.grounding import LoadedGround
-from livinglab.services.observing import Draft, compose, contributors_of
+from livinglab.services.observing import Draft, People, compose
 
 PLACES = 5_000
 OBSERVATIONS = 60_000
@@ -55,14 +55,16 @@ def fill(lab: Lab) -> None:
         some = range(first, first + 1_000)
         with lab.work() as work:
             ground.continue_in(work)
-            people = contributors_of([f"person {n % PEOPLE}" for n in some], work, now)
-            postings = []
-            for n, person in zip(some, people, strict=True):
+            people, postings = People(work, now), []
+            for n in some:
+                person = people.who(f"person {n % PEOPLE}")
+                people.came(person)
                 point = Point(6 + n * 7919 % 5_000 / 50_000, 45 + n * 104_729 % 5_000 / 50_000)
                 draft = Draft(client_key=uuid4(), category=street.key, point=point)
                 one = compose(draft, street, person, ground, now=now)
                 incident, member = linking.begun(one.observation, now, by="bench")
                 postings.append(replace(one, incident=incident, member=member))
+            people.keep()
             work.observations.add_all(postings)
 
 

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2 as httpx
@@ -27,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from livinglab.bootstrap import open_lab
-from livinglab.cli.registry import new_key
 from livinglab.config import Settings
 from livinglab.domain.places import Place
+from livinglab.services.keying import new_key
 
 PLACES = 5_000
 SECRET = "bench-secret"  # noqa: S105 - of a lab that lives for a minute
@@ -146,7 +147,7 @@ def main() -> None:
             for n in range(PLACES):
                 x, y = n % 71, n // 71
                 work.places.add(Place(key=f"p{n}", name=f"P{n}", lon=6 + x / 700, lat=45 + y / 700))
-            work.keys.add(new_key("bench", "submit", SECRET))
+            work.keys.add(new_key("bench", "submit", SECRET, datetime.now(UTC)))
         lab.close()
         module = Path(folder, "bare.py")
         module.write_text(BARE)

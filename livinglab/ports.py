@@ -293,6 +293,8 @@ class ObservationFilter:
     updated: Interval | None = None
     """By the last change, or the receipt where nothing changed."""
     contributor: str | None = None
+    placed: bool = False
+    """Only those that have a public point."""
 
 
 @dataclass(frozen=True, slots=True)

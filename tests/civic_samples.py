@@ -1,9 +1,11 @@
 """Civic data of which tests of several databases need some, and care little which."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from uuid import uuid4
 
 from livinglab.domain.contributors import Contributor
+from livinglab.domain.geometry import Point
 from livinglab.domain.observations import (
     Channel,
     Observation,
@@ -13,7 +15,7 @@ from livinglab.domain.observations import (
     StatusEvent,
     Visibility,
 )
-from livinglab.domain.places import JoinMethod, Place
+from livinglab.domain.places import JoinMethod, Place, Zone, ZoneKind
 from livinglab.domain.readings import Replacement
 from livinglab.domain.things import Datastream, Location, Thing, ThingState
 from livinglab.ports import UnitOfWork
@@ -28,6 +30,19 @@ def a_thing(external_id: str = "post") -> Thing:
         state=ThingState.CONFIRMED,
         route="lab",
         introduced_at=NOW,
+    )
+
+
+def a_zone(ring: Sequence[Point] = ()) -> Zone:
+    """The centre of a town; around the square unless a ring says otherwise."""
+    around = (Point(6.0, 45.0), Point(6.1, 45.0), Point(6.1, 45.1), Point(6.0, 45.1))
+    return Zone(
+        key="centre",
+        kind=ZoneKind.DISTRICT,
+        name="Centre",
+        residents=900,
+        counted=date(2025, 1, 1),
+        ring=tuple(ring) or around,
     )
 
 

@@ -116,7 +116,11 @@ class DisturbanceIn(BaseModel):
     until: Instant | None = None
 
 
-@router.post("/initiatives", status_code=201)
+@router.post(
+    "/initiatives",
+    status_code=201,
+    responses={200: {"description": "It was handed in before, as it is."}},
+)
 def post_initiative(body: InitiativeIn, request: Request, lab: LabDep, work: WriteDep) -> Response:
     """Keep an Initiative with its design: 201 when it is new, 200 when the same came before."""
     demand(request, work, Scope.PLAN)

@@ -132,7 +132,12 @@ def post_form(form: FormDep, request: Request, lab: LabDep, token: TokenDep = No
             return _receipt(observation, place, lab, work, new=new, photos=True)
 
 
-@router.post("/observations", status_code=201, openapi_extra=AS_FORM)
+@router.post(
+    "/observations",
+    status_code=201,
+    responses={200: {"description": "The same came before; this is what became of it."}},
+    openapi_extra=AS_FORM,
+)
 async def post_observation(
     body: ObservationIn, request: Request, token: TokenDep = None
 ) -> Response:

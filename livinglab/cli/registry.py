@@ -1,7 +1,6 @@
 """The registry and the quarantine from the command line; both may be used while the lab runs."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from livinglab import bootstrap
 from livinglab.cli.asking import ask, told
 from livinglab.cli.printing import print_rows
 from livinglab.config import Settings, read_settings
-from livinglab.domain.access import ApiKey, Scope
+from livinglab.domain.access import Scope
 from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.things import ThingState
 from livinglab.errors import (
@@ -87,16 +86,6 @@ def list_keys(data: Path | None, *, as_json: bool) -> None:
             for one in work.keys.all()
         ]
     print_rows(rows, as_json=as_json, empty="there are no keys")
-
-
-def new_key(name: str, scopes: str, secret: str) -> ApiKey:
-    """Describe a key by the hash of its secret."""
-    return ApiKey(
-        name=name,
-        secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
-        scopes=scopes,
-        created_at=datetime.now(UTC),
-    )
 
 
 def _choice(option: str, given: str, kind: type[Scope] | type[ThingState]) -> Scope | ThingState:

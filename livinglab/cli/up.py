@@ -35,12 +35,12 @@ from livinglab.bootstrap import (
     start_local_broker,
 )
 from livinglab.cli.asking import ADDRESS_FILE
-from livinglab.cli.registry import new_key
 from livinglab.config import CityFile, Settings, read_settings
 from livinglab.domain.ledger import Tally
 from livinglab.errors import PortBusyError, SettingsError
 from livinglab.logging import configure_logging
 from livinglab.ports import Publisher
+from livinglab.services.keying import new_key
 from livinglab.services.watching import Pulse
 from simulators.running import TownSummary, run
 from simulators.town import Town, read_town
@@ -214,7 +214,7 @@ def _keys(lab: Lab, url: str) -> Iterator[dict[str, str]]:
     with lab.work() as work:
         for scope, secret in made.items():
             work.keys.remove(names[scope])
-            work.keys.add(new_key(names[scope], scope, secret))
+            work.keys.add(new_key(names[scope], scope, secret, lab.clock.now()))
     path = lab.settings.data / ADDRESS_FILE
     lab.settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

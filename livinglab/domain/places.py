@@ -10,6 +10,8 @@ from enum import Enum
 
 from livinglab.domain.geometry import Box, Nearby, Point, Ring, area_deg2, contains
 
+WHOLE_ZONE = "zone:"
+"""Before the key of a Zone: the Place that stands for all of it."""
 THING_RADIUS_M = 50.0
 """Default radius of a Place. [m]"""
 

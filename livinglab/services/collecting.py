@@ -22,7 +22,7 @@ from livinglab.errors import InvalidError, UnreadableInputError
 from livinglab.ports import CivicStore, Posting, UnitOfWork
 from livinglab.services import linking
 from livinglab.services.grounding import LoadedGround
-from livinglab.services.observing import Draft, compose, contributors_of
+from livinglab.services.observing import Draft, People, compose
 from livinglab.wire.projecting import to_points
 from livinglab.wire.reports import Refused, Report, ReportLayout, read_reports
 
@@ -130,21 +130,22 @@ def _store(
     if not new:
         return
     points = _points(list(new.values()), layout)
-    tokens = [
-        f"import:{one.source}:{one.contributor}" if one.contributor else None
-        for one in new.values()
-    ]
+    people = People(work, now)
     postings = list[Posting]()
-    pairs = zip(new.values(), points, contributors_of(tokens, work, now), strict=True)
-    for report, point, contributor in pairs:
+    for report, point in zip(new.values(), points, strict=True):
         if report.position is not None and point is None:
             found.refuse("bad_position", report.line)
             continue
         category = categories[report.category]
+        author = report.contributor
+        contributor = people.who(f"import:{report.source}:{author}" if author else None)
         try:
             postings.append(_posting(report, point, layout, category, contributor, ground, now))
         except InvalidError as error:
             found.refuse(f"bad_{error.path}", report.line)
+        else:
+            people.came(contributor)
+    people.keep()
     work.observations.add_all([_whole(one, new, now) for one in postings])
     found.stored += len(postings)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from livinglab.domain.geometry import Point, distance_m
 from livinglab.domain.observations import Category
 from livinglab.domain.places import (
+    WHOLE_ZONE,
     Join,
     JoinMethod,
     Place,
@@ -20,8 +21,6 @@ from livinglab.services.joining import public_places, visible
 
 LEAST_CONFIDENCE = 0.35
 """Below this a posting gets a Place of its own instead of a doubtful one."""
-ZONE = "zone:"
-"""Before the key of a Zone: the Place that stands for all of it."""
 
 
 class Ground:
@@ -69,8 +68,8 @@ class Ground:
 
     def _named(self, category: Category, point: Point | None, key: str) -> Join:
         named = self._place(key)
-        if named is None and key.startswith(ZONE):
-            zone = next((one for one in self._zones if ZONE + one.key == key), None)
+        if named is None and key.startswith(WHOLE_ZONE):
+            zone = next((one for one in self._zones if WHOLE_ZONE + one.key == key), None)
             if zone is not None:
                 return self._zone_place(zone)
         if named is None:
@@ -110,10 +109,10 @@ class Ground:
         if zone is None:
             raise InvalidError("point", "lies outside the zones of the city; this theme needs one")
         for each in self._zones:
-            if self._work.places.get(ZONE + each.key) is None:
+            if self._work.places.get(WHOLE_ZONE + each.key) is None:
                 self._add(_whole(each))
         return Join(
-            place=ZONE + zone.key,
+            place=WHOLE_ZONE + zone.key,
             method=JoinMethod.ZONE_CENTROID,
             distance_m=0.0,
             confidence=1.0,
@@ -157,13 +156,13 @@ def _by_zone(rule: PrivacyRule) -> bool:
 
 def _stands_for_zone(place: Place) -> bool:
     """Tell whether a Place is a whole Zone: its point is a label's, and nothing is near it."""
-    return place.origin is PlaceOrigin.OBSERVATION and place.key.startswith(ZONE)
+    return place.origin is PlaceOrigin.OBSERVATION and place.key.startswith(WHOLE_ZONE)
 
 
 def _whole(zone: Zone) -> Place:
     lons, lats = zip(*zone.ring, strict=True)
     return Place(
-        key=ZONE + zone.key,
+        key=WHOLE_ZONE + zone.key,
         name=zone.name,
         lon=sum(lons) / len(lons),
         lat=sum(lats) / len(lats),

@@ -5,7 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from livinglab.domain.access import ApiKey
-from livinglab.errors import ConflictError, NotFoundError
+from livinglab.errors import ConflictError, InvalidError, NotFoundError
 from livinglab.ports import UnitOfWork
 
 GRACE = timedelta(hours=24)
@@ -18,6 +18,27 @@ def key_with(secret: str, work: UnitOfWork, now: datetime) -> ApiKey | None:
     """Return the key that a secret opens, if it has not ended."""
     found = work.keys.with_secret(_digest(secret))
     return found if found is not None and found.is_valid(now) else None
+
+
+def new_key(
+    name: str, scopes: str, secret: str, now: datetime, *, expires_at: datetime | None = None
+) -> ApiKey:
+    """Describe a key by the hash of its secret.
+
+    Args:
+        name: Whose it is.
+        scopes: Scope values, separated by spaces.
+        secret: What opens it.
+        now: When it is made.
+        expires_at: When it ends; None: never.
+    """
+    return ApiKey(
+        name=name,
+        secret_sha256=_digest(secret),
+        scopes=scopes,
+        created_at=now,
+        expires_at=expires_at,
+    )
 
 
 def create(
@@ -34,19 +55,20 @@ def create(
 
     Raises:
         ConflictError: The name is taken.
+        InvalidError: It looks like the name of a former secret.
     """
+    if _FORMER in name:
+        raise InvalidError("name", f"must not hold {_FORMER!r}, which marks former secrets")
+    return _made(name, scopes, work, now, None if lasts is None else now + lasts)
+
+
+def _made(
+    name: str, scopes: str, work: UnitOfWork, now: datetime, expires_at: datetime | None
+) -> str:
     if work.keys.named(name) is not None:
         raise ConflictError(f"there is a key named {name!r} already; choose another name")
     secret = secrets.token_urlsafe(32)
-    work.keys.add(
-        ApiKey(
-            name=name,
-            secret_sha256=_digest(secret),
-            scopes=scopes,
-            created_at=now,
-            expires_at=None if lasts is None else now + lasts,
-        )
-    )
+    work.keys.add(new_key(name, scopes, secret, now, expires_at=expires_at))
     return secret
 
 
@@ -64,7 +86,7 @@ def rotate(name: str, work: UnitOfWork, now: datetime, *, grace: timedelta = GRA
     ends = old.expires_at
     old.name = f"{name}{_FORMER}{now:%Y-%m-%dT%H:%M:%SZ}"
     old.expires_at = now + grace if ends is None else min(ends, now + grace)
-    return create(name, old.scopes, work, now, lasts=None if ends is None else ends - now)
+    return _made(name, old.scopes, work, now, ends)
 
 
 def revoke(name: str, work: UnitOfWork) -> None:

@@ -21,12 +21,11 @@ from livinglab.domain.moderation import (
 )
 from livinglab.domain.observations import Observation, PlaceLink, Visibility
 from livinglab.domain.photos import Photo
-from livinglab.domain.places import JoinMethod
+from livinglab.domain.places import WHOLE_ZONE, JoinMethod
 from livinglab.domain.voices import Comment
 from livinglab.errors import ConflictError, InvalidError, NotFoundError
 from livinglab.ports import MediaStore, UnitOfWork, Vault
 from livinglab.services.deciding import keep_state, show
-from livinglab.services.grounding import ZONE
 from livinglab.services.picturing import photo_of
 
 BY_FLAGS = "flags"
@@ -140,7 +139,7 @@ def relink(
         raise InvalidError("place", f"there is no Place {place!r}")
     if found.place == place:
         return found
-    if ZONE in {found.place[: len(ZONE)], place[: len(ZONE)]}:
+    if found.place.startswith(WHOLE_ZONE) or place.startswith(WHOLE_ZONE):
         raise InvalidError("place", "a theme that is placed by Zone stays there")
     _keep_before(found, Deed.RELINK, reason, by, work, vault, now)
     found.place, found.method = place, JoinMethod.CHOSEN

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from livinglab.domain.contributors import Contributor, Trust
-from livinglab.domain.geometry import Box, Point
+from livinglab.domain.geometry import Point
 from livinglab.domain.observations import (
     Category,
     Channel,
@@ -37,8 +37,6 @@ _CONTACT = re.compile(
 """Links, mail addresses, telephone numbers and number plates."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 """Control characters, which PostgreSQL refuses in part, and those that turn the text around."""
-
-_WORLD = Box(-180.0, -90.0, 180.0, 90.0)
 
 _FIRST = frozenset(
     {
@@ -159,14 +157,14 @@ def observe_all(
         now: When they arrived.
     """
     ground = Ground(work, _spots(drafts, categories))
-    together = _Together(categories, work, now, ground, _posted_before(drafts, work))
+    postings = _Postings(categories, work, now, ground, _posted_before(drafts, work))
     outcomes: list[Outcome] = []
     for draft, token in drafts:
         try:
-            outcomes.append(together.observe(draft, token))
+            outcomes.append(postings.observe(draft, token))
         except LabError as error:
             outcomes.append(error)
-    together.keep()
+    postings.keep()
     return outcomes
 
 
@@ -193,7 +191,7 @@ def _posted_before(
     }
 
 
-class _Together:
+class _Postings:
     """Postings of one unit of work: composed one by one, kept all at once."""
 
     def __init__(
@@ -209,8 +207,7 @@ class _Together:
         self._now = now
         self._posted = posted
         self._ground = ground
-        self._people: dict[str, Contributor] = {}
-        self._newcomers: dict[str, Contributor] = {}
+        self._people = People(work, now)
         self._shown: dict[tuple[str, str, str], Point | None] = {}
         self._postings: list[Posting] = []
 
@@ -228,7 +225,7 @@ class _Together:
         known = None
         if draft.incident is not None:
             known = linking.fitting(draft.kind, draft.category, draft.incident, self._work)
-        contributor = self._who(token)
+        contributor = self._people.who(token)
         posting = compose(draft, category, contributor, self._ground, now=self._now)
         observation = posting.observation
         if known is None:
@@ -240,20 +237,14 @@ class _Together:
             )
         if token:
             self._show_alike(observation, category)
-            self._people[token] = contributor
-        if contributor.number is None:
-            self._newcomers[contributor.pseudonym] = contributor
+        self._people.came(contributor)
         self._posted[key] = observation
         self._postings.append(replace(posting, incident=incident, member=member))
         return observation, True
 
     def keep(self) -> None:
-        self._work.contributors.add_all(list(self._newcomers.values()))
+        self._people.keep()
         self._work.observations.add_all(self._postings)
-
-    def _who(self, token: str | None) -> Contributor:
-        known = self._people.get(token) if token else None
-        return known or contributor_with(token, self._work) or _newcomer(token, self._now)
 
     def _show_alike(self, one: Observation, category: Category) -> None:
         """Show the same person at the same Place at one point: the mean of many gives away.
@@ -266,7 +257,7 @@ class _Together:
         if where not in self._shown:
             earlier = self._work.observations.page(
                 ObservationFilter(
-                    contributor=one.contributor, place=one.place, category=one.category, box=_WORLD
+                    contributor=one.contributor, place=one.place, category=one.category, placed=True
                 ),
                 limit=1,
             )
@@ -349,22 +340,32 @@ def contributor_with(token: str | None, work: UnitOfWork) -> Contributor | None:
     return work.contributors.with_token(hashlib.sha256(token.encode()).hexdigest())
 
 
-def contributors_of(
-    tokens: Sequence[str | None], work: UnitOfWork, now: datetime
-) -> list[Contributor]:
-    """Return who is behind each token; whoever has none is somebody of their own."""
-    known: dict[str, Contributor] = {}
-    found, new = list[Contributor](), list[Contributor]()
-    for token in tokens:
-        one = known.get(token) or contributor_with(token, work) if token else None
-        if one is None:
-            one = _newcomer(token, now)
-            new.append(one)
+class People:
+    """Who speaks in one unit of work; those who are new are kept all at once."""
+
+    def __init__(self, work: UnitOfWork, now: datetime) -> None:
+        """Begin with nobody."""
+        self._work = work
+        self._now = now
+        self._known: dict[str, Contributor] = {}
+        self._new: dict[str, Contributor] = {}
+
+    def who(self, token: str | None) -> Contributor:
+        """Return the one behind a token; whoever has none is somebody of their own."""
+        found = self._known.get(token) if token else None
+        found = found or contributor_with(token, self._work) or _newcomer(token, self._now)
         if token:
-            known[token] = one
-        found.append(one)
-    work.contributors.add_all(new)
-    return found
+            self._known[token] = found
+        return found
+
+    def came(self, contributor: Contributor) -> None:
+        """Say that somebody left something: who did not is not kept."""
+        if contributor.number is None:
+            self._new[contributor.pseudonym] = contributor
+
+    def keep(self) -> None:
+        """Keep those who are new."""
+        self._work.contributors.add_all(list(self._new.values()))
 
 
 def _newcomer(token: str | None, now: datetime) -> Contributor:

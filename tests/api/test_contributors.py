@@ -17,12 +17,12 @@ from api.app import create_app
 from livinglab.adapters.clocks import SettableClock
 from livinglab.bootstrap import Lab, open_lab
 from livinglab.cli.people import erase_contributor
-from livinglab.cli.registry import new_key
 from livinglab.config import DEFAULT_CATEGORIES, DEFAULT_ROUTES, CityFile, Settings
 from livinglab.domain.observations import Attribute
 from livinglab.domain.places import City, Place
 from livinglab.errors import NotFoundError
 from livinglab.ports import ObservationFilter
+from livinglab.services.keying import new_key
 from tests.photos import opened, quarters, telling_jpeg
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -73,7 +73,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     opened = open_lab(settings, city=city, clock=SettableClock(NOW))
     with opened.work() as work:
         for scope in ("moderate", "plan"):
-            work.keys.add(new_key(scope, scope, f"{scope}-secret"))
+            work.keys.add(new_key(scope, scope, f"{scope}-secret", NOW))
     yield opened
     opened.close()
 

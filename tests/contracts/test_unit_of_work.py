@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, date, datetime, timedelta, timezone
 from math import cos, radians
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from livinglab.domain.access import ApiKey
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import METRES_PER_DEGREE, Box, Point
-from livinglab.domain.incidents import Phase
+from livinglab.domain.incidents import Incident, IncidentLink, Membership, Phase
 from livinglab.domain.indicators import (
     AgreementFound,
     Effect,
@@ -37,7 +38,7 @@ from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.things import Datastream, Location, Thing, ThingState
 from livinglab.errors import ConflictError
-from livinglab.ports import CivicStore, ObservationFilter
+from livinglab.ports import CivicStore, ObservationFilter, Posting
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -387,7 +388,15 @@ def test_observations_are_found_by_all_that_is_asked(store):
     assert ["4"] == asked(since=NOW + timedelta(minutes=1))
     assert ["4", "3", "1"] == asked(box=Box(6, 45, 6.1, 45.1))
     assert ["4", "3", "1"] == asked(except_categories=("noise",))
+    assert ["4", "3", "2", "1"] == asked(contributor="somebody")
+    assert [] == asked(contributor="nobody")
+    assert ["4", "3", "1"] == asked(placed=True)
     with store.work(write=False) as work:
+        city = ObservationFilter(box=Box(6, 45, 6.1, 45.1))
+        newest = work.observations.page(city, limit=2)
+        assert ["4", "3"] == [one.client_key for one in newest]
+        older = work.observations.page(city, after=newest[-1].number, limit=1)
+        assert ["1"] == [one.client_key for one in older]
         page = work.observations.page(ObservationFilter(), limit=2)
         rest = work.observations.page(ObservationFilter(), after=page[-1].number)
         counts = work.observations.counts_by_place(["bridge", "nowhere"])
@@ -826,6 +835,109 @@ def test_places_around_a_point(store):
         assert {"p0", "p2"} <= near
         assert "p3" not in near
         assert set() == {one.key for one in work.places.around([(Point(7, 46), 200)])}
+
+
+def test_places_come_by_the_page(store):
+    """By key as bytes sort, whatever the database's language; of a box, of a Zone, by name."""
+    ring = (Point(6, 45), Point(6.1, 45), Point(6.1, 45.1))
+    keys = ["b", "B", "a", "é", "o:1", "Z"]
+    with store.work() as work:
+        work.zones.add(
+            Zone(
+                key="z",
+                kind=ZoneKind.VILLAGE,
+                name="Z",
+                residents=3,
+                counted=date(2025, 1, 1),
+                ring=ring,
+            )
+        )
+        for n, key in enumerate(keys):
+            place = a_place(key)
+            place.lon, place.zone = 6 + n / 100, "z" if key in {"a", "Z"} else None
+            work.places.add(place)
+
+    def asked(**facts: Any) -> list[str]:
+        with store.work(write=False) as work:
+            return [one.key for one in work.places.page(**{"limit": 10} | facts)]
+
+    assert ["B", "Z", "a", "b", "o:1", "é"] == asked()
+    assert ["B", "Z"] == asked(limit=2)
+    assert ["a", "b"] == asked(after="Z", limit=2)
+    assert [] == asked(after="é")
+    assert ["B", "a", "é"] == asked(box=Box(6.01, 45, 6.03, 45.1))
+    assert ["Z", "a"] == asked(zone="z")
+    with store.work(write=False) as work:
+        assert {"a", "é"} == work.places.several(["a", "é", "none"]).keys()
+
+
+def a_posting(**facts: object) -> Posting:
+    """A problem with its Incident and the first lines of its histories."""
+    one = an_observation(**facts)
+    incident = Incident(
+        id=uuid4(), category=one.category, place=one.place, first_at=NOW, last_at=NOW
+    )
+    one.incident, one.membership = incident.id, Membership.ORIGINAL
+    said = {"observation": one.id, "at": NOW}
+    return Posting(
+        one,
+        PlaceLink(
+            place=one.place, method=JoinMethod.PIN, distance_m=1, confidence=1, by="join", **said
+        ),
+        [StatusEvent(actor="x", visibility=one.visibility, status=one.status, **said)],
+        incident,
+        IncidentLink(
+            incident=incident.id,
+            membership=Membership.ORIGINAL,
+            linked=True,
+            confidence=1.0,
+            by="x",
+            **said,
+        ),
+    )
+
+
+def test_postings_are_kept_with_their_histories(store):
+    """Each with its Incident, its attachment, its first state and how it belongs."""
+    prepare(store)
+    postings = [a_posting(client_key="1"), a_posting(client_key="2")]
+    with store.work() as work:
+        work.observations.add_all(postings)
+    with store.work(write=False) as work:
+        found = work.observations.posted_as("api", ["1", "2", "3"])
+        ids = [found[key].id for key in ("1", "2")]
+
+        assert [one.observation.id for one in postings] == ids
+        assert {"1", "2"} == found.keys()
+        for one in found.values():
+            assert [one.id] == [each.id for each in work.observations.of_incident(one.incident)]
+            assert work.incidents.one(id=one.incident) is not None
+            assert 1 == work.incident_links.count(observation=one.id)
+            assert 1 == len(work.observations.links(one.id))
+            assert 1 == len(work.observations.events(one.id))
+
+
+@pytest.mark.parametrize("wrong", [{"client_key": "taken"}, {"place": "nowhere"}])
+def test_postings_are_kept_all_or_none(store, wrong):
+    """One that is known or stands nowhere: none of them, nor an Incident; what was before stays."""
+    prepare(store)
+    with store.work() as work:
+        work.observations.add_all([a_posting(client_key="taken")])
+    with store.work() as work:
+        work.places.add(a_place("before"))
+        with pytest.raises(ConflictError):
+            work.observations.add_all([a_posting(client_key="good"), a_posting(**wrong)])
+        work.observations.add_all([a_posting(client_key="after")])
+    with store.work(write=False) as work:
+        assert {"taken", "after"} == work.observations.posted_as(
+            "api", ["taken", "good", "after"]
+        ).keys()
+        assert (2, 2, 2) == (
+            work.observations.count(),
+            work.incidents.count(),
+            work.incident_links.count(),
+        )
+        assert work.places.get("before") is not None
 
 
 def test_things_that_stood_somewhere(store):

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,8 +18,8 @@ import pytest
 
 from livinglab.adapters.mqtt.local import free_port
 from livinglab.adapters.relational.unit_of_work import SqlCivicStore
-from livinglab.cli.registry import new_key
 from livinglab.ports import ObservationFilter
+from livinglab.services.keying import new_key
 from tests.e2e.killing import Lab
 from tests.photos import encoded, scene
 
@@ -72,7 +73,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     one.folder.mkdir()
     store = SqlCivicStore.open(one.civic_url, migrate=True)
     with store.work() as work:
-        work.keys.add(new_key("gateway", "submit", "gateway-secret"))
+        work.keys.add(new_key("gateway", "submit", "gateway-secret", datetime.now(UTC)))
     store.close()
     one.start()
     try:

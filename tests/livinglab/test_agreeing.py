@@ -1,7 +1,7 @@
 """Words and measurements compared at each Place and in each Zone, and only the answer kept."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import numpy as np
@@ -18,10 +18,11 @@ from livinglab.domain.observations import (
     ObservationKind,
     Visibility,
 )
-from livinglab.domain.places import JoinMethod, Place, Zone, ZoneKind
+from livinglab.domain.places import JoinMethod, Place
 from livinglab.domain.readings import Flag, ReadingBatch, to_ms
 from livinglab.domain.things import Datastream, Thing, ThingState
 from livinglab.services.agreeing import compare_all
+from tests.civic_samples import a_zone
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 300
@@ -78,16 +79,7 @@ def town(readings: MemoryReadingStore, people: int, category: str = "air") -> Me
             batch.add(1, time, 40 + 10 * level[day] + chance.normal(), Flag.GOOD)
     readings.append(batch)
     with civic.work() as work:
-        work.zones.add(
-            Zone(
-                key="centre",
-                kind=ZoneKind.DISTRICT,
-                name="Centre",
-                residents=900,
-                counted=date(2025, 1, 1),
-                ring=ring,
-            )
-        )
+        work.zones.add(a_zone(ring))
         work.places.add(Place(key="square", name="Square", lon=6.05, lat=45.05, zone="centre"))
         thing = Thing(
             scheme="lab",

@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from livinglab.errors import UnreadableInputError
 from livinglab.ports import ObservationFilter
 from livinglab.services.collecting import collect
 from livinglab.wire.reports import layout_from, layout_named
+from tests.civic_samples import a_zone
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EXACT = PrivacyRule(precision=Precision.EXACT)
@@ -123,18 +124,8 @@ def test_words_that_were_public_need_no_moderator(civic):
 
 def test_rows_of_the_city_s_own_file(civic):
     """The default columns: a point, a point in a grid, a Place or a Zone; two sources, one id."""
-    ring = (Point(6.0, 45.0), Point(6.1, 45.0), Point(6.1, 45.1), Point(6.0, 45.1))
     with civic.work() as work:
-        work.zones.add(
-            Zone(
-                key="centre",
-                kind=ZoneKind.DISTRICT,
-                name="Centre",
-                residents=900,
-                counted=date(2025, 1, 1),
-                ring=ring,
-            )
-        )
+        work.zones.add(a_zone())
         work.places.add(Place(key="square", name="The Square", lon=6.05, lat=45.05))
     text = (
         "occurred_at,category,lat,lon,place,zone,severity,text,source,external_id,crs\n"

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -15,11 +15,12 @@ from livinglab.adapters.timeseries.parquet import write_parquet
 from livinglab.bootstrap import Lab, open_lab
 from livinglab.config import DEFAULT_CATEGORIES, CityFile, Settings
 from livinglab.domain.geometry import Point
-from livinglab.domain.places import City, Place, Zone, ZoneKind
+from livinglab.domain.places import City, Place
 from livinglab.domain.readings import Flag, Interval, ReadingBatch, Spot, Test, to_ms
 from livinglab.domain.things import Datastream, Location, Thing, ThingState
 from livinglab.errors import NotFoundError, StoreUnavailableError
 from livinglab.services.exporting import COLUMNS, PAGE, csv_text, export_rows, plan_export
+from tests.civic_samples import a_zone
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,16 +33,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     ring = (Point(6.0, 45.0), Point(6.055, 45.0), Point(6.055, 45.1), Point(6.0, 45.1))
     city = CityFile(
         city=City(key="testcity", name="Testcity", timezone="UTC"),
-        zones=(
-            Zone(
-                key="centre",
-                kind=ZoneKind.DISTRICT,
-                name="Centre",
-                residents=900,
-                counted=date(2025, 1, 1),
-                ring=ring,
-            ),
-        ),
+        zones=(a_zone(ring),),
         places=(
             Place(key="square", name="The Square", lon=6.05, lat=45.05),
             Place(key="bridge", name="The Bridge", lon=6.06, lat=45.05),

@@ -382,11 +382,21 @@ class _Observations:
         self._observations.add([observation])
 
     def add_all(self, postings: Sequence[ports.Posting]) -> None:
-        self._incidents.add([copied(one.incident) for one in postings if one.incident])
-        self._observations.add([copied(one.observation) for one in postings])
-        self._links.add([copied(one.link) for one in postings])
-        self._events.add([copied(event) for one in postings for event in one.events])
-        self._members.add([copied(one.member) for one in postings if one.member])
+        kinds: list[tuple[Rows[Any], list[Any]]] = [
+            (self._incidents, [one.incident for one in postings if one.incident]),
+            (self._observations, [one.observation for one in postings]),
+            (self._links, [one.link for one in postings]),
+            (self._events, [event for one in postings for event in one.events]),
+            (self._members, [one.member for one in postings if one.member]),
+        ]
+        before = [(rows, rows.last) for rows, _ in kinds]
+        try:
+            for rows, entities in kinds:
+                rows.add([copied(one) for one in entities])
+        except ConflictError:
+            for rows, last in before:
+                rows.cut(last)
+            raise
 
     def known(self, source: str, external_ids: Sequence[str]) -> set[str]:
         return {
@@ -466,6 +476,7 @@ def _fits(one: Observation, which: ports.ObservationFilter) -> bool:
     return (
         which.place in {None, one.place}
         and which.contributor in {None, one.contributor}
+        and (not which.placed or one.public_point is not None)
         and which.category in {None, one.category}
         and which.status in {None, one.status}
         and (which.since is None or one.received_at >= which.since)

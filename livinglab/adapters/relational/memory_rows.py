@@ -132,6 +132,21 @@ class Rows(Generic[E]):
             self._changed.add(self._last)
         self.changes += len(entities)
 
+    @property
+    def last(self) -> int:
+        """The number that was given last."""
+        return self._last
+
+    def cut(self, last: int) -> None:
+        """Take back what was added behind a number."""
+        for number in range(last + 1, self._last + 1):
+            for key in self._keys(self._own.pop(number), number):
+                del self._numbers[key]
+            del self._seen[number]
+            self._changed.discard(number)
+        self.changes -= self._last - last
+        self._last = last
+
     def remove(self, number: int) -> None:
         """Forget a row."""
         if self._kind.append_only:

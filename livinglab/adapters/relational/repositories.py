@@ -421,16 +421,19 @@ class SqlObservations:
         if after is not None:
             asked = asked.where(self._rows.number < after)
         asked = asked.order_by(self._rows.number.desc()).limit(limit).offset(skip)
-        if which.box is not None:
-            # Of a box as wide as the city the newest are near the end, where no index of positions
-            # finds them: look there first.
-            settle(self._session)
-            last = after or self._session.scalar(select(func.max(self._rows.number))) or 0
-            near_end = asked.where(self._rows.number > last - NEWEST)
-            found = self._session.scalars(near_end.where(*_conditions(which, indexed=False))).all()
-            if len(found) == limit:
-                return list(found)
-        return list(self._session.scalars(asked.where(*_conditions(which))))
+        asked = asked.where(*_conditions(which))
+        if which.box is None:
+            return list(self._session.scalars(asked))
+        # Of a box as wide as the city the newest are near the end, where no index of positions
+        # finds them: look there first.
+        settle(self._session)
+        last = after or self._session.scalar(select(func.max(self._rows.number))) or 0
+        near_end = asked.where(self._rows.number > last - NEWEST)
+        one_by_one = near_end.where(_inside(which.box, literal_column("0.0")))
+        found = list(self._session.scalars(one_by_one))
+        if len(found) < limit:
+            found = list(self._session.scalars(asked.where(_inside(which.box))))
+        return found
 
     def waiting(self, *, after: int | None = None, limit: int = 100) -> list[Observation]:
         asked = select(Observation).where(self._rows.visibility == Visibility.QUARANTINED)
@@ -498,10 +501,18 @@ class SqlObservations:
         return list(self._session.scalars(asked.order_by(rows.number).limit(limit)))
 
 
-def _conditions(which: ObservationFilter, *, indexed: bool = True) -> Iterator[ColumnElement[bool]]:
+def _inside(box: Box, beside: ColumnElement[float] | None = None) -> ColumnElement[bool]:
+    """Ask for a public point in a box; what is added keeps the database from its index of them."""
+    lon: ColumnElement[float] = tables.observation.c.public_lon
+    lat: ColumnElement[float] = tables.observation.c.public_lat
+    if beside is not None:
+        lon, lat = lon + beside, lat + beside
+    return and_(lon.between(box.west, box.east), lat.between(box.south, box.north))
+
+
+def _conditions(which: ObservationFilter) -> Iterator[ColumnElement[bool]]:
+    """Ask for everything but the box."""
     rows = tables.observation.c
-    lon, lat = rows.public_lon, rows.public_lat
-    at = (lon, lat) if indexed else (lon + literal_column("0.0"), lat + literal_column("0.0"))
     last = func.coalesce(rows.updated_at, rows.received_at)
     for column, value in (
         (rows.place, which.place),
@@ -523,9 +534,8 @@ def _conditions(which: ObservationFilter, *, indexed: bool = True) -> Iterator[C
             yield moment < interval.end
     if which.since is not None:
         yield rows.received_at >= which.since
-    if which.box is not None:
-        yield at[0].between(which.box.west, which.box.east)
-        yield at[1].between(which.box.south, which.box.north)
+    if which.placed:
+        yield rows.public_lon.is_not(None)
     if which.except_categories:
         yield rows.category.not_in(which.except_categories)
 

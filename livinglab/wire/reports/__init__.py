@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from livinglab.domain.places import WHOLE_ZONE
 from livinglab.errors import UnreadableInputError
 
 FACTS = (
@@ -259,7 +260,6 @@ def _report(
     facts = hashlib.sha256(json.dumps(named, ensure_ascii=False).encode()).hexdigest()[:32]
     seen[facts] += 1
     category = told("category") or layout.category or ""
-    place, zone_key = told("place"), told("zone")
     occurred = _time(told("time"), layout, zone, "time")
     updated = _time(told("updated"), layout, zone, "updated") if told("updated") else None
     return Report(
@@ -272,11 +272,7 @@ def _report(
         lang=told("lang") or layout.lang,
         severity=_severity(told("severity")),
         position=_position(told("x"), told("y")),
-        place=f"{layout.place_prefix}{place}"
-        if place
-        else f"zone:{zone_key}"
-        if zone_key
-        else None,
+        place=_place(told, layout),
         address=told("address") or None,
         occurred_at=occurred,
         updated_at=updated,
@@ -284,6 +280,13 @@ def _report(
         note=_words(_TAG.sub("", _BREAK.sub("\n", told("note")))),
         contributor=told("contributor") or None,
     )
+
+
+def _place(told: Callable[[str], str], layout: ReportLayout) -> str | None:
+    if place := told("place"):
+        return f"{layout.place_prefix}{place}"
+    zone = told("zone")
+    return f"{WHOLE_ZONE}{zone}" if zone else None
 
 
 def _words(text: str) -> str:
