@@ -20,6 +20,7 @@ from api.open311.facade import Facade
 from api.open311.routes import SANDBOX_MOST, create_open311
 from api.pages import rendering
 from api.routes import (
+    addresses,
     admin,
     air,
     contributors,
@@ -101,6 +102,7 @@ def create_app(
         observations,
         health,
         places,
+        addresses,
         air,
         readings,
         incidents,

@@ -87,8 +87,12 @@ class Limits:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = Lock()
 
-    def take(self, caller: str) -> None:
+    def take(self, caller: str, what: str = "postings") -> None:
         """Take one from the caller's bucket.
+
+        Args:
+            caller: Whose bucket it is.
+            what: What there are too many of, if it is empty.
 
         Raises:
             LimitExceededError: It is empty.
@@ -102,7 +106,7 @@ class Limits:
             while len(self._buckets) > self.CALLERS:
                 self._buckets.popitem(last=False)
         if left < 1:
-            raise LimitExceededError("postings", int((1 - left) * 60 / self._per_minute) + 1)
+            raise LimitExceededError(what, int((1 - left) * 60 / self._per_minute) + 1)
 
 
 def network_of(request: Request) -> str:
@@ -164,6 +168,17 @@ def count_against(request: Request, key: ApiKey | None, token: str | None) -> No
         limits.take(f"network {network_of(request)}")
         if token:
             limits.take(f"contributor {token}")
+
+
+def count_search(request: Request, key: ApiKey | None) -> None:
+    """Count a search for an address like a posting, in a bucket of its own.
+
+    Raises:
+        LimitExceededError: Too many came from there in the last minute.
+    """
+    if key is None or not key.allows(Scope.SUBMIT):
+        limits: Limits = request.app.state.limits
+        limits.take(f"searches of {network_of(request)}", "searches")
 
 
 def somebody(request: Request, lab: Lab, work: UnitOfWork, token: str | None) -> Contributor:

@@ -59,6 +59,8 @@ def _problems(path: str, method: str) -> set[HTTPStatus]:
         found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     if writes or secret or "{" in path:
         found.add(HTTPStatus.NOT_FOUND)
+    if path == "/addresses":
+        found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
     if writes:
         found |= {
             HTTPStatus.CONFLICT,

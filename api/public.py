@@ -24,6 +24,7 @@ from livinglab.domain.voices import Comment, Feedback
 from livinglab.services.initiating import Design
 from livinglab.services.joining import AtPlace, Latest, Timeline
 from livinglab.services.linking import Candidate
+from livinglab.services.locating import Address
 from livinglab.services.receiving import Received
 from livinglab.services.voicing import Stances
 
@@ -68,6 +69,21 @@ def place(one: Place) -> Json:
         "radius_m": one.radius_m,
         "zone": one.zone,
         "origin": one.origin.value,
+    }
+
+
+def address(one: Address) -> Json:
+    """Describe an address that may be meant, with the Place nearest to it."""
+    near = one.place and {
+        "key": one.place.key,
+        "name": one.place.name,
+        "distance_m": one.distance_m,
+    }
+    return {
+        "label": one.located.label,
+        "point": _point(one.located.point),
+        "score": one.located.score,
+        "place": near,
     }
 
 

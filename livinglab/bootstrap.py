@@ -20,6 +20,7 @@ from livinglab.ports import (
     Broker,
     CivicStore,
     Clock,
+    Gazetteer,
     MediaFetcher,
     MediaStore,
     Publisher,
@@ -28,6 +29,7 @@ from livinglab.ports import (
     Vault,
 )
 from livinglab.services.importing import Importer, import_route, keep_table, kept_routes
+from livinglab.services.locating import known_names
 from livinglab.services.receiving import Receiver, http_routes
 from livinglab.services.recording import Recorder
 from livinglab.services.registering import Registry
@@ -55,6 +57,7 @@ class Lab:
     vault: Vault
     media: MediaStore
     fetcher: MediaFetcher
+    gazetteer: Gazetteer
     even_clock: bool = True
     """Whether its clock runs evenly; on one that leaps, when a message came says nothing."""
     resources: ExitStack = field(default_factory=ExitStack)
@@ -104,6 +107,8 @@ def open_lab(
         fetcher = _fetcher()
         opening.callback(fetcher.close)
         _adopt(city, civic)
+        gazetteer = _gazetteer(settings, city, civic)
+        opening.callback(gazetteer.close)
         return Lab(
             settings=settings,
             city=city.city,
@@ -116,6 +121,7 @@ def open_lab(
             vault=vault,
             media=media,
             fetcher=fetcher,
+            gazetteer=gazetteer,
             resources=opening.pop_all(),
         )
 
@@ -244,6 +250,18 @@ def _fetcher() -> MediaFetcher:
     return HttpMediaFetcher()
 
 
+def _gazetteer(settings: Settings, city: CityFile, civic: CivicStore) -> Gazetteer:
+    from livinglab.adapters import addresses  # noqa: PLC0415 - slow to import
+
+    names = addresses.NamesGazetteer(lambda: known_names(civic))
+    if not settings.addresses:
+        return names
+    if settings.addresses.startswith(("http://", "https://")):
+        asked = addresses.NominatimGazetteer(settings.addresses, box=city.city.box)
+        return addresses.JoinedGazetteer(asked, names)
+    return addresses.JoinedGazetteer(addresses.FileGazetteer(Path(settings.addresses)), names)
+
+
 def _adopt(plan: CityFile, civic: CivicStore) -> None:
     """Enter the Zones and Places of the city file that the database does not have yet."""
     with civic.work() as work:
@@ -310,6 +328,7 @@ def open_sandbox(lab: Lab) -> Lab:
     apart = {
         **dict.fromkeys(("readings", "civic", "vault", "media"), "memory:"),
         "city": None,
+        "addresses": "",
     }
     with lab.work(write=False) as work:
         plan = CityFile(
@@ -322,7 +341,9 @@ def open_sandbox(lab: Lab) -> Lab:
             routes=lab.routes,
             responsibilities=lab.responsibilities,
         )
-    return open_lab(lab.settings.model_copy(update=apart), city=plan, clock=lab.clock)
+    sandbox = open_lab(lab.settings.model_copy(update=apart), city=plan, clock=lab.clock)
+    sandbox.gazetteer = lab.gazetteer  # a second one would read the file again
+    return sandbox
 
 
 def write_parquet(source: Path, target: Path, columns: Mapping[str, str]) -> None:

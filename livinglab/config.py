@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     media: str = ""
     """Where photos are kept: a folder, or `memory:`. Empty: in the data folder."""
 
+    addresses: str = ""
+    """Where addresses are looked up beside the names of Places and Zones: a CSV file (columns
+    `label`, or `street`, `number`, `postcode` and `city`; `lat` and `lon`), a GeoJSON file, or the
+    URL of a Nominatim server. Empty: these names only."""
+
     broker: str = "local"
     """`local` starts one; else `mqtt://HOST:PORT` or `mqtts://HOST:PORT`."""
 

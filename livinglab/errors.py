@@ -15,6 +15,7 @@ LabError
 ├── ConflictError              what is asked contradicts what is stored
 │   └── ClientKeyReusedError     same client_key, another Observation
 ├── InvalidError               a payload that breaks a rule, with its path
+│   └── AddressUnclearError      an address that several could be meant by
 ├── UnauthorizedError          no valid key where one is needed
 ├── ForbiddenError             a valid key without the scope
 ├── LimitExceededError         too many in too short a time
@@ -23,6 +24,8 @@ LabError
 
 An error carries facts as attributes and knows no HTTP; its text says what, where and what to do.
 """
+
+from collections.abc import Mapping
 
 
 class LabError(Exception):
@@ -119,6 +122,15 @@ class InvalidError(LabError):
         super().__init__(f"{path}: {detail}")
         self.path = path
         self.detail = detail
+
+
+class AddressUnclearError(InvalidError):
+    """Several addresses could be meant, or the best one is doubtful; *candidates* tells which."""
+
+    def __init__(self, candidates: tuple[Mapping[str, object], ...]) -> None:
+        named = "; ".join(str(one["label"]) for one in candidates)
+        super().__init__("address", f"say which one is meant, by its point or place: {named}")
+        self.candidates = candidates
 
 
 class UnauthorizedError(LabError):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from livinglab.domain.access import ApiKey
+from livinglab.domain.addresses import Located
 from livinglab.domain.answers import CityResponse
 from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
 from livinglab.domain.geometry import Box, Point
@@ -850,6 +851,26 @@ class MediaFetcher(Protocol):
 
     def close(self) -> None:
         """Let go of everything; a second call does nothing."""
+        ...
+
+
+class Gazetteer(Protocol):
+    """Knows addresses by words. Any thread may ask at any time."""
+
+    def find(self, text: str, *, limit: int) -> list[Located]:
+        """List candidates for what somebody wrote, the best first, *limit* at the most.
+
+        Case, accents, punctuation and the order of words do not matter. A house number is right or
+        wrong: a candidate whose number differs, or an address without its number, is never clear
+        (`domain.addresses.clearly_meant`). Where nothing fits, there is none.
+
+        Raises:
+            UnavailableError: Whoever knows does not answer, within 10 s at the latest.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
         ...
 
 

@@ -40,6 +40,7 @@ from livinglab.errors import (
 )
 from livinglab.ports import ObservationFilter, UnitOfWork
 from livinglab.services import deciding, voicing
+from livinglab.services.locating import looked_up
 from livinglab.services.observing import Draft, contributor_of, observe
 from livinglab.services.picturing import attach, developed, public_photos
 from livinglab.services.questioning import LONGEST
@@ -218,21 +219,24 @@ class Facade:
         text = told.get("description", "")
         if len(text) > LONGEST_TEXT:
             raise InvalidError("description", f"{LONGEST_TEXT} characters at the most")
+        draft = Draft(
+            client_key=_client_key(headers, key),
+            category=category.key,
+            text=text.strip(),
+            point=_point(told),
+            place=_address_id(told),
+            address=told.get("address_string"),
+            attributes=_attributes(form, category),
+            channel=Channel.OPEN311,
+            source=f"open311:{key.name}",
+        )
+        draft = looked_up(draft, self.lab.gazetteer, self.lab.civic)
         shown, missing = self._shown(form)
         with developed(shown, self.lab.media) as made, self.lab.work() as work:
             if self.most is not None and work.observations.count() >= self.most:
                 raise LimitExceededError("requests in the sandbox", SANDBOX_RETRY_S)
-            draft = Draft(
-                client_key=_client_key(headers, key),
-                category=category.key,
-                text=text.strip(),
-                point=_point(told),
-                place=_address_id(told, work),
-                address=told.get("address_string"),
-                attributes=_attributes(form, category),
-                channel=Channel.OPEN311,
-                source=f"open311:{key.name}",
-            )
+            if draft.place is not None and work.places.get(draft.place) is None:
+                raise InvalidError("address_id", f"there is no {draft.place!r}")
             device = told.get("device_id") or told.get("deviceid") or told.get("account_id")
             token = f"open311:{key.name}:{device}" if device else None
             now = self.lab.clock.now()
@@ -427,18 +431,9 @@ def _point(told: Mapping[str, str]) -> Point | None:
     return point
 
 
-def _address_id(told: Mapping[str, str], work: UnitOfWork) -> str | None:
-    """An address by its id is a Place by its key; one in words needs a position beside it."""
-    if "lat" in told or "long" in told:
-        return None
-    key = told.get("address_id")
-    if key is None:
-        raise InvalidError(
-            "address_string", "cannot be looked up here; give lat and long beside it"
-        )
-    if work.places.get(key) is None:
-        raise InvalidError("address_id", f"there is no {key!r}")
-    return key
+def _address_id(told: Mapping[str, str]) -> str | None:
+    """Return the key of a Place, which is what the id of an address is; a position goes first."""
+    return None if "lat" in told or "long" in told else told.get("address_id")
 
 
 def _attributes(form: FormData, category: Category) -> dict[str, Any]:

@@ -6,10 +6,19 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
-from api.dependencies import LabDep, ReadDep, TokenDep, count_against, key_of, take_patience
+from api.dependencies import (
+    LabDep,
+    ReadDep,
+    TokenDep,
+    count_against,
+    key_of,
+    lab_of,
+    take_patience,
+)
 from api.forms import FORM, FormDep, FormRoute, filled
 from api.pages.rendering import json_response
 from api.routes.places import next_url, read_box, read_time
@@ -24,6 +33,7 @@ from livinglab.ports import ObservationFilter, UnitOfWork
 from livinglab.services import voicing
 from livinglab.services.joining import public_place
 from livinglab.services.linking import candidates
+from livinglab.services.locating import looked_up, needs_looking_up
 from livinglab.services.observing import Draft, observe, observe_all
 from livinglab.services.picturing import attach, developed, public_photos
 from livinglab.services.responding import answers_to
@@ -119,6 +129,7 @@ def post_form(form: FormDep, request: Request, lab: LabDep, token: TokenDep = No
         if draft.point is None and draft.place is None:
             seen = (one.media.taken_point for one in made if one.media.taken_point)
             draft = replace(draft, point=next(seen, None))
+        draft = looked_up(draft, lab.gazetteer, lab.civic)
         with lab.work() as work:
             observation, new = observe(
                 draft, token, categories=lab.categories, work=work, now=lab.clock.now()
@@ -142,8 +153,21 @@ async def post_observation(
     body: ObservationIn, request: Request, token: TokenDep = None
 ) -> Response:
     """Post about a Place: 201 when it is new, 200 when the same came before."""
-    answer: Response = await request.app.state.postings.call(_Sent(body.draft(), token, request))
+    draft = body.draft()
+    looked = needs_looking_up(draft)
+    if looked:
+        draft = await run_in_threadpool(_look_up, draft, token, request)
+    sent = _Sent(draft, token, request, counted=looked)
+    answer: Response = await request.app.state.postings.call(sent)
     return answer
+
+
+def _look_up(draft: Draft, token: str | None, request: Request) -> Draft:
+    """Look its address up, for whoever may post; it was counted then."""
+    lab = lab_of(request)
+    with lab.work(write=False) as work:
+        take_patience(request, work, token)
+    return looked_up(draft, lab.gazetteer, lab.civic)
 
 
 @dataclass(slots=True)

@@ -36,10 +36,16 @@ class Ground:
         self._work = work
         self._zones = work.zones.all()
         near = visible(work.places.around(spots), work) if spots else []
-        self._index = PlaceIndex(one for one in near if not _stands_for_zone(one))
+        self._index = PlaceIndex(one for one in near if not stands_for_zone(one))
 
     def join(
-        self, category: Category, *, point: Point | None, place: str | None, accuracy_m: float
+        self,
+        category: Category,
+        *,
+        point: Point | None,
+        place: str | None,
+        accuracy_m: float,
+        method: JoinMethod | None = None,
     ) -> Join:
         """Find the Place: the one that was named, the one in reach, or a new one.
 
@@ -48,25 +54,28 @@ class Ground:
             point: Where it is said to be.
             place: Key of the Place that was named.
             accuracy_m: Uncertainty of the point. [m]
+            method: How it was said where; None: by a pin, or by choosing a Place.
 
         Raises:
             InvalidError: There is no such Place, neither point nor Place was told, or a theme that
                 is placed by Zone lies outside all of them.
         """
         if place is not None:
-            return self._named(category, point, place)
+            return self._named(category, point, place, method or JoinMethod.CHOSEN)
         if point is None:
-            raise InvalidError("point", "give a point [lon, lat], or the key of a place")
+            raise InvalidError(
+                "point", "give a point [lon, lat], the key of a place, or an address"
+            )
         if _by_zone(category.privacy):
             return self._zone_place(zone_of(point, self._zones))
         joined = self._index.join(
-            point, method=JoinMethod.PIN, reach_m=category.reach_m, accuracy_m=accuracy_m
+            point, method=method or JoinMethod.PIN, reach_m=category.reach_m, accuracy_m=accuracy_m
         )
         if joined is not None and joined.confidence >= LEAST_CONFIDENCE:
             return joined
-        return self._new_place(point, category)
+        return self._new_place(point, category, method or JoinMethod.PIN)
 
-    def _named(self, category: Category, point: Point | None, key: str) -> Join:
+    def _named(self, category: Category, point: Point | None, key: str, method: JoinMethod) -> Join:
         named = self._place(key)
         if named is None and key.startswith(WHOLE_ZONE):
             zone = next((one for one in self._zones if WHOLE_ZONE + one.key == key), None)
@@ -77,11 +86,9 @@ class Ground:
         if _by_zone(category.privacy):
             return self._zone_place(zone_of(point or named.point, self._zones))
         metres = distance_m(point, named.point) if point else 0.0
-        return Join(
-            place=key, method=JoinMethod.CHOSEN, distance_m=round(metres, 1), confidence=1.0
-        )
+        return Join(place=key, method=method, distance_m=round(metres, 1), confidence=1.0)
 
-    def _new_place(self, point: Point, category: Category) -> Join:
+    def _new_place(self, point: Point, category: Category, method: JoinMethod) -> Join:
         """Make a Place where nobody named one: no more precise than the theme allows."""
         zone = zone_of(point, self._zones)
         shown = public_point(point, category.privacy) or point
@@ -99,7 +106,7 @@ class Ground:
                     origin=PlaceOrigin.OBSERVATION,
                 )
             )
-        return Join(place=key, method=JoinMethod.PIN, distance_m=0.0, confidence=1.0)
+        return Join(place=key, method=method, distance_m=0.0, confidence=1.0)
 
     def _zone_place(self, zone: Zone | None) -> Join:
         """Attach to a Zone as a whole, for themes that may not be placed more precisely.
@@ -110,7 +117,7 @@ class Ground:
             raise InvalidError("point", "lies outside the zones of the city; this theme needs one")
         for each in self._zones:
             if self._work.places.get(WHOLE_ZONE + each.key) is None:
-                self._add(_whole(each))
+                self._add(whole(each))
         return Join(
             place=WHOLE_ZONE + zone.key,
             method=JoinMethod.ZONE_CENTROID,
@@ -124,7 +131,7 @@ class Ground:
 
     def _add(self, place: Place) -> None:
         self._work.places.add(place)
-        if not _stands_for_zone(place):
+        if not stands_for_zone(place):
             self._index.put(place)
 
 
@@ -135,7 +142,7 @@ class LoadedGround(Ground):
         """Load all Places."""
         super().__init__(work)
         self._places = {one.key: one for one in public_places(work)}
-        self._index = PlaceIndex(one for one in self._places.values() if not _stands_for_zone(one))
+        self._index = PlaceIndex(one for one in self._places.values() if not stands_for_zone(one))
 
     def continue_in(self, work: UnitOfWork) -> None:
         """Go on in the next unit of work, after the one before was kept."""
@@ -154,12 +161,13 @@ def _by_zone(rule: PrivacyRule) -> bool:
     return rule.personal or rule.precision is Precision.ZONE
 
 
-def _stands_for_zone(place: Place) -> bool:
+def stands_for_zone(place: Place) -> bool:
     """Tell whether a Place is a whole Zone: its point is a label's, and nothing is near it."""
     return place.origin is PlaceOrigin.OBSERVATION and place.key.startswith(WHOLE_ZONE)
 
 
-def _whole(zone: Zone) -> Place:
+def whole(zone: Zone) -> Place:
+    """Return the Place that stands for all of a Zone."""
     lons, lats = zip(*zone.ring, strict=True)
     return Place(
         key=WHOLE_ZONE + zone.key,

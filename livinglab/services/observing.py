@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from livinglab.domain.addresses import Located
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import Point
 from livinglab.domain.observations import (
@@ -21,6 +22,7 @@ from livinglab.domain.observations import (
     StatusEvent,
     Visibility,
 )
+from livinglab.domain.places import Join, JoinMethod
 from livinglab.domain.privacy import Precision, public_point
 from livinglab.errors import ClientKeyReusedError, InvalidError, LabError
 from livinglab.ports import ObservationFilter, Posting, UnitOfWork
@@ -84,10 +86,17 @@ class Draft:
     initiative: str | None = None
     external_id: str | None = None
     source: str = "api"
+    located: Located | None = None
+    """Where the address is, if it alone says where."""
+
+    @property
+    def spot(self) -> Point | None:
+        """The position that was given, or else that of the address."""
+        return self.point or (self.located.point if self.located else None)
 
     def digest(self) -> str:
         """Hash what was posted; the device's present time may differ between attempts."""
-        left_out = {"client_key", "device_time", "submitted_at", "source"}
+        left_out = {"client_key", "device_time", "submitted_at", "source", "located"}
         facts = {
             one.name: str(getattr(self, one.name))
             for one in fields(self)
@@ -172,9 +181,9 @@ def _spots(
     drafts: Sequence[tuple[Draft, str | None]], categories: Mapping[str, Category]
 ) -> list[tuple[Point, float]]:
     return [
-        (one.point, categories[one.category].reach_m + (one.accuracy_m or 0.0))
+        (one.spot, categories[one.category].reach_m + (one.accuracy_m or 0.0))
         for one, _ in drafts
-        if one.point is not None and one.category in categories
+        if one.spot is not None and one.category in categories
     ]
 
 
@@ -277,10 +286,9 @@ def compose(
     answers = answered(category, draft.attributes)
     clocks = _clocks(draft, now)
     text = without_controls(draft.text)
-    joined = ground.join(
-        category, point=draft.point, place=draft.place, accuracy_m=draft.accuracy_m or 0.0
-    )
-    shown = public_point(draft.point, category.privacy) if draft.point else None
+    joined = _joined(draft, category, ground)
+    exact = None if draft.located and draft.located.place else draft.spot
+    shown = public_point(exact, category.privacy) if exact else None
     observation = Observation(
         id=uuid4(),
         contributor=contributor.pseudonym,
@@ -303,8 +311,8 @@ def compose(
         method=joined.method,
         distance_m=joined.distance_m,
         confidence=joined.confidence,
-        lon=draft.point.lon if draft.point else None,
-        lat=draft.point.lat if draft.point else None,
+        lon=exact.lon if exact else None,
+        lat=exact.lat if exact else None,
         accuracy_m=draft.accuracy_m,
         public_lon=shown.lon if shown else None,
         public_lat=shown.lat if shown else None,
@@ -331,6 +339,21 @@ def compose(
         status=observation.status,
     )
     return Posting(observation, link, [event])
+
+
+def _joined(draft: Draft, category: Category, ground: Ground) -> Join:
+    accuracy_m, found = draft.accuracy_m or 0.0, draft.located
+    if found is None:
+        return ground.join(category, point=draft.point, place=draft.place, accuracy_m=accuracy_m)
+    method = JoinMethod.ADDRESS
+    joined = ground.join(
+        category,
+        point=None if found.place else found.point,
+        place=found.place,
+        accuracy_m=accuracy_m,
+        method=method,
+    )
+    return replace(joined, confidence=round(joined.confidence * found.score, 3))
 
 
 def contributor_with(token: str | None, work: UnitOfWork) -> Contributor | None:

@@ -213,6 +213,7 @@ def test_nobody_else_learns_any_of_it(client, lab, life):
         "/open311/v2/requests.xml?extensions=true",
         f"/open311/v2/requests/{life}.json?extensions=true",
         "/places/square?lang=ar",
+        "/addresses?q=marked-address",
         "/places/square/timeline?every=7d",
     }
     left = [path for path in paths if "{" in path]

@@ -206,7 +206,7 @@ def test_json_keeps_numbers_and_text_apart(client):
         ({"attribute[pole]": None}, 400, "pole is required"),
         ({"attribute[dark][]": "sun"}, 400, "one of lamp, sign"),
         ({"description": "x" * 4_001}, 400, "4000"),
-        ({"lat": None, "long": None, "address_string": "8th Ave"}, 400, "give lat and long"),
+        ({"lat": None, "long": None, "address_string": "8th Ave"}, 400, "give a position"),
         ({"lat": None, "long": None, "address_id": "moon"}, 400, "no 'moon'"),
     ],
 )
