@@ -17,7 +17,6 @@ from api.dependencies import (
     count_against,
     key_of,
     lab_of,
-    take_patience,
 )
 from api.forms import FORM, FormDep, FormRoute, filled
 from api.pages.rendering import json_response
@@ -34,7 +33,7 @@ from livinglab.services import voicing
 from livinglab.services.joining import public_place
 from livinglab.services.linking import candidates
 from livinglab.services.locating import looked_up, needs_looking_up
-from livinglab.services.observing import Draft, observe, observe_all
+from livinglab.services.observing import Draft, observe, observe_all, signed
 from livinglab.services.picturing import attach, developed, public_photos
 from livinglab.services.responding import answers_to
 
@@ -42,6 +41,8 @@ router = APIRouter(tags=["observations"])
 forms = APIRouter(tags=["observations"], route_class=FormRoute)
 
 LONGEST_TEXT = 4_000
+UNNAMED = UUID(int=0)
+"""In the place of a client_key, until the sender's key tells whose external_id it is."""
 
 
 class ObservationIn(BaseModel):
@@ -49,7 +50,9 @@ class ObservationIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    client_key: UUID
+    client_key: UUID | None = Field(
+        default=None, description="Not needed beside `external_id`, which names it as well."
+    )
     category: str = Field(max_length=80)
     kind: ObservationKind = ObservationKind.PROBLEM
     text: str = Field(default="", max_length=LONGEST_TEXT)
@@ -63,8 +66,12 @@ class ObservationIn(BaseModel):
     device_time: AwareDatetime | None = Field(
         default=None, description="What the device's clock shows while it sends."
     )
-    channel: Literal["web", "pwa", "phone", "kiosk", "event", "staff"] = "web"
-    assisted: bool = False
+    channel: Literal["web", "pwa", "sms", "ussd", "phone", "kiosk", "event", "staff", "import"] = (
+        Field(default="web", description="All but web and pwa need a key of scope submit.")
+    )
+    assisted: bool = Field(
+        default=False, description="Entered for somebody else; needs a key of scope submit."
+    )
     attributes: dict[str, Any] = Field(
         default={}, max_length=50, description="Answers to the category's questions, by code."
     )
@@ -73,14 +80,22 @@ class ObservationIn(BaseModel):
         default=None, description="What it is about, if that was posted before: a duplicate."
     )
     initiative: str | None = Field(default=None, max_length=80)
+    external_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="How the sender names it: once each. Needs a key of scope submit.",
+    )
 
     def draft(self) -> Draft:
         """Return it in the lab's own words."""
         point = Point(*self.point) if self.point else None
         if point is not None and not is_point(*point):
             raise InvalidError("point", f"{list(point)} is no [lon, lat]")
+        if self.client_key is None and self.external_id is None:
+            raise InvalidError("client_key", "make one (UUID) before the first attempt")
         return Draft(
-            client_key=self.client_key,
+            client_key=self.client_key or UNNAMED,
             category=self.category,
             kind=self.kind,
             text=self.text.strip(),
@@ -98,6 +113,7 @@ class ObservationIn(BaseModel):
             address=self.address,
             incident=self.incident,
             initiative=self.initiative,
+            external_id=self.external_id,
         )
 
 
@@ -110,7 +126,7 @@ AS_FORM = {
                     "description": "The same fields, `point` and `attributes` as JSON text; up to "
                     "five photos as `media`; `use_photo_position` where one of them may tell where "
                     "it was.",
-                    "required": ["client_key", "category"],
+                    "required": ["category"],
                 }
             }
         }
@@ -124,7 +140,9 @@ def post_form(form: FormDep, request: Request, lab: LabDep, token: TokenDep = No
     given = filled(form)
     draft = given.body(ObservationIn, as_json=("point", "attributes")).draft()
     with lab.work(write=False) as work:
-        take_patience(request, work, token)
+        key = key_of(request, work)
+    draft = signed(draft, key)
+    count_against(request, key, token)
     with developed(given.photos, lab.media, locate=given.locate) as made:
         if draft.point is None and draft.place is None:
             seen = (one.media.taken_point for one in made if one.media.taken_point)
@@ -166,7 +184,9 @@ def _look_up(draft: Draft, token: str | None, request: Request) -> Draft:
     """Look its address up, for whoever may post; it was counted then."""
     lab = lab_of(request)
     with lab.work(write=False) as work:
-        take_patience(request, work, token)
+        key = key_of(request, work)
+    draft = signed(draft, key)
+    count_against(request, key, token)
     return looked_up(draft, lab.gazetteer, lab.civic)
 
 
@@ -193,6 +213,7 @@ def serve_postings(lab: Lab) -> Callable[[Sequence[_Sent]], list[Response | LabE
                 try:
                     if given not in keys:
                         keys[given] = key_of(one.request, work)
+                    one.draft = signed(one.draft, keys[given])
                     if not one.counted:
                         count_against(one.request, keys[given], one.token)
                     one.counted = True

@@ -37,6 +37,10 @@ class Channel(Enum):
     IMPORT = "import"
 
 
+ANYBODYS_CHANNELS = frozenset({Channel.WEB, Channel.PWA})
+"""Ways that everybody may say they came; by the others somebody hands it over who has a key."""
+
+
 class Visibility(Enum):
     """Who may read the words; category, Place and time of an itemised category show at once."""
 

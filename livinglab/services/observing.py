@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
+from livinglab.domain.access import ApiKey, Scope
 from livinglab.domain.addresses import Located
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import Point
 from livinglab.domain.observations import (
+    ANYBODYS_CHANNELS,
     Category,
     Channel,
     Observation,
@@ -24,7 +26,13 @@ from livinglab.domain.observations import (
 )
 from livinglab.domain.places import Join, JoinMethod
 from livinglab.domain.privacy import Precision, public_point
-from livinglab.errors import ClientKeyReusedError, InvalidError, LabError
+from livinglab.errors import (
+    ClientKeyReusedError,
+    ForbiddenError,
+    InvalidError,
+    LabError,
+    UnauthorizedError,
+)
 from livinglab.ports import ObservationFilter, Posting, UnitOfWork
 from livinglab.services import linking
 from livinglab.services.grounding import Ground
@@ -114,6 +122,34 @@ class _Clocks:
     submitted_at: datetime | None
     skew_s: float | None
     corrected: bool
+
+
+def signed(draft: Draft, key: ApiKey | None) -> Draft:
+    """Return a posting as its sender may send it, under the sender's name if that gave it an id.
+
+    Args:
+        draft: What was posted.
+        key: The sender's; None is anybody.
+
+    Raises:
+        UnauthorizedError: Only a gateway or staff can say this: its channel, that it was said for
+            somebody else, or how its sender names it.
+        ForbiddenError: The key is of neither.
+    """
+    if draft.channel in ANYBODYS_CHANNELS and not draft.assisted and draft.external_id is None:
+        return draft
+    if key is None:
+        raise UnauthorizedError(
+            "handing a posting over, by its channel, `assisted` or `external_id`, needs "
+            "a key; send `Authorization: Bearer KEY`"
+        )
+    if not key.allows(Scope.SUBMIT):
+        raise ForbiddenError(Scope.SUBMIT.value)
+    if draft.external_id is None:
+        return draft
+    source = f"gateway:{key.name}"
+    name = uuid5(NAMESPACE_URL, f"{source}/{draft.external_id}")
+    return replace(draft, source=source, client_key=name)
 
 
 Outcome = tuple[Observation, bool] | LabError
