@@ -23,6 +23,7 @@ from api.routes import (
     addresses,
     admin,
     air,
+    batches,
     contributors,
     health,
     home,
@@ -100,6 +101,7 @@ def create_app(
     app.include_router(observations.forms)
     for one in (
         observations,
+        batches,
         health,
         places,
         addresses,

@@ -66,13 +66,13 @@ def key_of(request: Request, work: UnitOfWork) -> ApiKey | None:
     return found
 
 
-def demand(request: Request, work: UnitOfWork, scope: Scope) -> ApiKey:
-    """Return the caller's key, which must have a scope."""
+def demand(request: Request, work: UnitOfWork, *scopes: Scope) -> ApiKey:
+    """Return the caller's key, which must have one of some scopes."""
     key = key_of(request, work)
     if key is None:
         raise UnauthorizedError("this needs a key; send `Authorization: Bearer KEY`")
-    if not key.allows(scope):
-        raise ForbiddenError(scope.value)
+    if not any(key.allows(scope) for scope in scopes):
+        raise ForbiddenError(" or ".join(scope.value for scope in scopes))
     return key
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from livinglab.domain.answers import CityResponse, Responsibility
+from livinglab.domain.batches import Batch
 from livinglab.domain.geometry import Point
 from livinglab.domain.incidents import Incident
 from livinglab.domain.indicators import AgreementFound, Effect, EvaluationJob
@@ -18,6 +19,7 @@ from livinglab.domain.observations import Category, Observation, StatusEvent, Vi
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
+from livinglab.domain.privacy import public_count
 from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.things import Datastream, Thing
 from livinglab.domain.voices import Comment, Feedback
@@ -124,6 +126,34 @@ def at_place(one: AtPlace, now: datetime, categories: Mapping[str, Category]) ->
             for (category, status), n in sorted(one.observations.items(), key=str)
             if _itemised(category, categories)
         ],
+        "on_paper": counted(one.on_paper, categories),
+    }
+
+
+def counted(totals: Mapping[str, int], categories: Mapping[str, Category]) -> list[Json]:
+    """Tell how many people said something on paper, by category, under the k-rule."""
+    told = []
+    for category, n in sorted(totals.items()):
+        if _itemised(category, categories):
+            shown = public_count(n, n, k=categories[category].privacy.k)
+            if not shown.suppressed:
+                told.append({"category": category, "n": shown.n})
+    return told
+
+
+def batch(one: Batch) -> Json:
+    """Describe a batch to whoever may plan with it."""
+    return {
+        "source": one.source,
+        "external_id": one.external_id,
+        "category": one.category,
+        "day": one.day.isoformat(),
+        "n": one.n,
+        "channel": one.channel.value,
+        "place": one.place,
+        "zone": one.zone,
+        "strata": one.strata,
+        "received_at": time(one.received_at),
     }
 
 

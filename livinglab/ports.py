@@ -12,6 +12,7 @@ from uuid import UUID
 from livinglab.domain.access import ApiKey
 from livinglab.domain.addresses import Located
 from livinglab.domain.answers import CityResponse
+from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
 from livinglab.domain.geometry import Box, Point
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
@@ -699,6 +700,7 @@ class UnitOfWork(Protocol):
     appeals: Collection[Appeal]
     responses: Collection[CityResponse]
     photos: Collection[Photo]
+    batches: Collection[Batch]
     quarantine: Quarantine
     ledger: Ledger
     receive_log: ReceiveLog

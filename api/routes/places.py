@@ -1,5 +1,6 @@
 """Places, Zones and Things: the join, as JSON and as a plain page."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -8,9 +9,12 @@ from fastapi import APIRouter, Query, Request, Response
 from api import public
 from api.dependencies import LabDep, ReadDep, lab_of
 from api.pages import rendering
+from livinglab.bootstrap import Lab
 from livinglab.domain.geometry import Box, is_point
+from livinglab.domain.places import Zone
 from livinglab.domain.readings import Interval
 from livinglab.errors import InvalidError, NotFoundError
+from livinglab.ports import UnitOfWork
 from livinglab.services import joining
 
 router = APIRouter(tags=["places"])
@@ -132,18 +136,30 @@ def show_place(key: str, request: Request, lab: LabDep, work: ReadDep) -> Respon
 
 
 @router.get("/zones")
-def list_zones(work: ReadDep) -> dict[str, Any]:
+def list_zones(lab: LabDep, work: ReadDep) -> dict[str, Any]:
     """List the Zones of the city."""
-    return {"items": [public.zone(one) for one in work.zones.all()], "next": None}
+    return {"items": _with_totals(work.zones.all(), lab, work), "next": None}
+
+
+def _with_totals(zones: Sequence[Zone], lab: Lab, work: UnitOfWork) -> list[dict[str, Any]]:
+    on_paper = joining.counted(work.batches.where(zone=frozenset(one.key for one in zones)))
+    return [
+        {
+            **public.zone(one),
+            "on_paper": public.counted(on_paper.get(one.key, {}), lab.categories),
+        }
+        for one in zones
+    ]
 
 
 @router.get("/zones/{key}")
-def show_zone(key: str, work: ReadDep) -> dict[str, Any]:
+def show_zone(key: str, lab: LabDep, work: ReadDep) -> dict[str, Any]:
     """Show a Zone."""
     found = work.zones.get(key)
     if found is None:
         raise NotFoundError("Zone", key)
-    return public.zone(found)
+    [told] = _with_totals([found], lab, work)
+    return told
 
 
 @router.get("/things")

@@ -522,6 +522,24 @@ def import_observations(
     raise typer.Exit(import_observations(files, layout, data, dry_run=dry_run, as_json=json))
 
 
+@import_app.command("batches")
+def import_batches(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="CSV; - is standard input.")],
+    source: Annotated[
+        str, typer.Option(help="Who counted, where a line does not tell; ids are its own.")
+    ] = "paper",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would happen.")
+    ] = False,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Import what people said on paper, as counts; a second time stores nothing new."""
+    from livinglab.cli.collecting import import_sheets  # noqa: PLC0415 - keeps --help instant
+
+    raise typer.Exit(import_sheets(files, source, data, dry_run=dry_run, as_json=json))
+
+
 @export_app.command("readings")
 def export_readings(
     from_: Annotated[str, typer.Option("--from", help="First instant (RFC 3339).")],

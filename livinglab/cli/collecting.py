@@ -15,9 +15,11 @@ from rich.console import Console
 
 from livinglab import bootstrap
 from livinglab.cli.printing import print_rows
-from livinglab.config import empty_city, read_city, read_settings
+from livinglab.config import Settings, empty_city, read_city, read_settings
 from livinglab.errors import LabBusyError, UnreadableInputError
+from livinglab.ports import CivicStore
 from livinglab.services.collecting import Collected, collect
+from livinglab.services.counting import import_batches
 from livinglab.wire.reports import layout_named
 
 _screen = Console(stderr=True)
@@ -31,13 +33,7 @@ def import_observations(
     city = read_city(settings.city) if settings.city else empty_city()
     described = replace(described, timezone=described.timezone or city.city.timezone)
     told = []
-    with ExitStack() as opened:
-        try:
-            lab = bootstrap.open_lab(settings)
-            opened.callback(lab.close)
-            civic = lab.civic
-        except LabBusyError:  # the one that runs takes what another process commits
-            civic = opened.enter_context(closing(bootstrap.open_civic(settings)))
+    with _civic(settings) as civic:
         now = datetime.now(UTC)
         for name in files:
             began = time.monotonic()
@@ -57,6 +53,45 @@ def import_observations(
     else:
         print_rows([_line(one) for one in told], as_json=False, empty="")
     return int(any(one["refused"] for one in told))
+
+
+def import_sheets(
+    files: Sequence[str], source: str, data: Path | None, *, dry_run: bool, as_json: bool
+) -> int:
+    """Import files of batches; 1 if some were refused."""
+    settings = read_settings(data=data)
+    city = read_city(settings.city) if settings.city else empty_city()
+    told = []
+    with _civic(settings) as civic:
+        for name in files:
+            began = time.monotonic()
+            with _opened(name) as file:
+                found = import_batches(
+                    file,
+                    source,
+                    civic=civic,
+                    categories=city.categories,
+                    now=datetime.now(UTC),
+                    keep=not dry_run,
+                )
+            told.append(_described(name, found, time.monotonic() - began))
+    if as_json:
+        print(json.dumps(told, ensure_ascii=False))  # noqa: T201 - data go to stdout
+    else:
+        print_rows([_line(one) for one in told], as_json=False, empty="")
+    return int(any(one["refused"] for one in told))
+
+
+@contextmanager
+def _civic(settings: Settings) -> Iterator[CivicStore]:
+    with ExitStack() as opened:
+        try:
+            lab = bootstrap.open_lab(settings)
+            opened.callback(lab.close)
+            civic = lab.civic
+        except LabBusyError:  # the one that runs takes what another process commits
+            civic = opened.enter_context(closing(bootstrap.open_civic(settings)))
+        yield civic
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from livinglab.domain.batches import Batch
 from livinglab.domain.geometry import Box
 from livinglab.domain.observations import Category, Observation, Status, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
@@ -48,6 +49,8 @@ class AtPlace:
     latest: tuple[Latest, ...]
     observations: Mapping[tuple[str, Status], int]
     """(Category, status) → how many; what was removed does not count."""
+    on_paper: Mapping[str, int]
+    """Category → how many people batches count there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +156,25 @@ def at_places(
     numbers = [one.number or 0 for several in standing.values() for one in several]
     latest = readings.latest(numbers)
     counts = work.observations.counts_by_place(place.key for place in places)
+    on_paper = counted(work.batches.where(place=frozenset(place.key for place in places)))
     return [
         AtPlace(
             place=place,
             latest=tuple(_latest(one, latest, now) for one in standing.get(place.key, ())),
             observations=counts.get(place.key, {}),
+            on_paper=on_paper.get(place.key, {}),
         )
         for place in places
     ]
+
+
+def counted(batches: Iterable[Batch]) -> dict[str, dict[str, int]]:
+    """Add batches up, by key of their Place or Zone, and category. [persons]"""
+    found: dict[str, dict[str, int]] = {}
+    for one in batches:
+        there = found.setdefault(one.place or one.zone or "", {})
+        there[one.category] = there.get(one.category, 0) + one.n
+    return found
 
 
 def _standing(work: UnitOfWork, places: set[str]) -> dict[str, list[Datastream]]:

@@ -1,14 +1,16 @@
 """What every Collection promises: rows of one kind, asked for by the values of their fields."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from livinglab.domain.answers import CityResponse
+from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Contributor
 from livinglab.domain.incidents import EndReason, Incident
 from livinglab.domain.moderation import Deed, ModerationAction
+from livinglab.domain.observations import Channel
 from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
 from livinglab.domain.voices import Stance, Support
@@ -147,3 +149,34 @@ def test_an_end_has_its_reason(people):
         Incident(
             id=uuid4(), category="road", place="square", first_at=NOW, last_at=NOW, ended_at=NOW
         )
+
+
+def test_a_batch_is_kept_once_and_somewhere(people):
+    """The database itself refuses a second one of its name, and one of a Place that is not."""
+
+    def batch(name: str, place: str = "square") -> Batch:
+        return Batch(
+            source="paper",
+            external_id=name,
+            body_sha256="0" * 64,
+            category="road",
+            day=date(2026, 3, 1),
+            n=12,
+            channel=Channel.EVENT,
+            received_at=NOW,
+            place=place,
+            strata={"age": {"0-17": 3}},
+        )
+
+    with people.work() as work:
+        work.batches.add([batch("a"), batch("b")])
+
+    for wrong in (batch("a"), batch("c", "moon")):
+        with pytest.raises(ConflictError), people.work() as work:
+            work.batches.add([wrong])
+    with people.work(write=False) as work:
+        assert ["a", "b"] == [one.external_id for one in work.batches.where(place={"square"})]
+        kept = work.batches.one(source="paper", external_id="a")
+        assert (date(2026, 3, 1), {"age": {"0-17": 3}}) == (kept.day, kept.strata)
+    with pytest.raises(ValueError, match="a Place or to a Zone"):
+        batch("d", None)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import registry
 from livinglab.adapters.relational import tables
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
+from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Consent, Contributor, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.indicators import (
@@ -54,6 +55,7 @@ _TABLES: dict[type, Table] = {
     Appeal: tables.appeal,
     CityResponse: tables.city_response,
     Photo: tables.photo,
+    Batch: tables.batch,
     Quarantined: tables.quarantine,
     Initiative: tables.initiative,
     InitiativeArea: tables.initiative_area,

@@ -18,6 +18,7 @@ from livinglab import ports
 from livinglab.adapters.relational.memory_rows import E, Kind, MemoryCollection, Rows, Table, copied
 from livinglab.domain.access import ApiKey
 from livinglab.domain.answers import CityResponse
+from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Consent, Contact, Contributor, Donation, Erasure
 from livinglab.domain.geometry import Box, Point, distance_m
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
@@ -133,6 +134,13 @@ _PHOTO = Kind(
     lambda one: [("key", one.key), ("sha256", (one.observation, one.sha256))],
     lambda one: [("Observation", "id", one.observation)],
 )
+_BATCH = Kind(
+    Batch,
+    lambda one: [("external_id", (one.source, one.external_id))],
+    lambda one: [
+        ("Place", "key", one.place) if one.place is not None else ("Zone", "key", one.zone)
+    ],
+)
 _QUARANTINED = Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
 _INITIATIVE = Kind(Initiative, lambda one: [("key", one.key)])
 _AREA = Kind(
@@ -195,6 +203,7 @@ _KINDS: tuple[Kind[Any], ...] = (
     _APPEAL,
     _RESPONSE,
     _PHOTO,
+    _BATCH,
     _QUARANTINED,
     _INITIATIVE,
     _AREA,
@@ -799,6 +808,7 @@ class _Work:
         self.appeals: ports.Collection[Appeal] = self._collected(_APPEAL)
         self.responses: ports.Collection[CityResponse] = self._collected(_RESPONSE)
         self.photos: ports.Collection[Photo] = self._collected(_PHOTO)
+        self.batches: ports.Collection[Batch] = self._collected(_BATCH)
         self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))
         self.initiatives: ports.Initiatives = _Initiatives(self._rows)
         self.keys: ports.Keys = _Keys(self._of(_API_KEY))

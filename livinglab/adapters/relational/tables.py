@@ -476,6 +476,27 @@ photo = Table(
     sqlite_autoincrement=True,
 )
 
+batch = Table(
+    "batch",
+    metadata,
+    _number(),
+    Column("source", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("body_sha256", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("channel", _one_of(Channel, "channel"), nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("place", Text, ForeignKey("place.key"), index=True),
+    Column("zone", Text, ForeignKey("zone.key"), index=True),
+    Column("strata", JSON, nullable=False),
+    UniqueConstraint("source", "external_id"),
+    CheckConstraint("(place IS NULL) <> (zone IS NULL)", name="where"),
+    CheckConstraint("n >= 1", name="people"),
+    sqlite_autoincrement=True,
+)
+
 feedback = Table(
     "feedback",
     metadata,

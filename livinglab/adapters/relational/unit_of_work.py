@@ -22,6 +22,7 @@ from livinglab.adapters.relational.engine import (
 from livinglab.adapters.relational.mapping import start_mappers
 from livinglab.adapters.relational.migrations import require_newest, upgrade
 from livinglab.domain.answers import CityResponse
+from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Consent, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
@@ -59,6 +60,7 @@ class _Work:
         self.appeals: ports.Collection[Appeal] = SqlCollection(session, Appeal)
         self.responses: ports.Collection[CityResponse] = SqlCollection(session, CityResponse)
         self.photos: ports.Collection[Photo] = SqlCollection(session, Photo)
+        self.batches: ports.Collection[Batch] = SqlCollection(session, Batch)
         self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
         self.ledger: ports.Ledger = repositories.SqlLedger(session)
         self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)
