@@ -381,11 +381,12 @@ def test_oversize_message_is_delivered_cut(kind, ports):
 
         before, cut, after = fresh(first.read(3))
         first.end()
+        second = session.connect()
         session.publish("next")
 
         assert (b"before", b"after") == (before.payload, after.payload)
         assert (b"x" * HEAD, LARGEST, True) == (cut.payload, cut.size, cut.cut)
-        assert ["next"] == payloads(session.connect().read(1))
+        assert ["next"] == payloads(second.read(1))
 
 
 def await_autosave(folder: Path) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     FromClause,
+    Select,
     Table,
     UniqueConstraint,
     and_,
@@ -64,7 +65,7 @@ _REFERS_TO_NOTHING = "23503"
 
 SLICE = 400
 """Pairs that one query asks for: SQLite allows some thousand parameters."""
-BOXES = 50
+BOXES = 64
 """Rectangles that one query asks for."""
 NEWEST = 2_000
 """Observations that are looked through one by one for those of a rectangle."""
@@ -205,6 +206,20 @@ def _by_key(entities: Iterable[K]) -> list[K]:
     return sorted(entities, key=attrgetter("key"))
 
 
+@cache
+def _within(boxes: int) -> Select[Place]:
+    """Return what asks for the Places within any of so many rectangles; making it takes longest."""
+    rows = tables.place.c
+    inside = (
+        and_(
+            rows.lon.between(bindparam(f"west{n}"), bindparam(f"east{n}")),
+            rows.lat.between(bindparam(f"south{n}"), bindparam(f"north{n}")),
+        )
+        for n in range(boxes)
+    )
+    return select(Place).where(or_(*inside))
+
+
 class SqlZones:
     """See `ports.Zones`."""
 
@@ -264,13 +279,13 @@ class SqlPlaces:
         found: dict[str, Place] = {}
         for first in range(0, len(spots), BOXES):
             boxes = [box_around(at, reach + widest) for at, reach in spots[first : first + BOXES]]
-            inside = (
-                and_(rows.lon.between(box.west, box.east), rows.lat.between(box.south, box.north))
-                for box in boxes
-            )
-            found |= {
-                one.key: one for one in self._session.scalars(select(Place).where(or_(*inside)))
+            most = 1 << (len(boxes) - 1).bit_length()
+            sides = {
+                f"{name}{n}": side
+                for n, box in enumerate(boxes + boxes[-1:] * (most - len(boxes)))
+                for name, side in zip(Box._fields, box, strict=True)
             }
+            found |= {one.key: one for one in self._session.scalars(_within(most), sides)}
         return _by_key(found.values())
 
     def add(self, place: Place) -> None:
