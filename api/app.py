@@ -13,13 +13,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors, forms
-from api.dependencies import Answers, Limits
+from api.dependencies import WRONG_KEYS, Answers, Limits
 from api.documenting import document
 from api.evaluations import Evaluations
 from api.open311.facade import Facade
 from api.open311.routes import SANDBOX_MOST, create_open311
 from api.pages import rendering
 from api.routes import (
+    accounts,
     addresses,
     admin,
     air,
@@ -93,6 +94,8 @@ def create_app(
     app.state.evaluations = evaluations
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
+    app.state.wrong_keys = Limits(WRONG_KEYS)
+    app.state.guesses, app.state.sign_ins = Limits(accounts.GUESSES), Limits(accounts.SIGN_INS)
     app.state.airs = Answers()
     app.state.postings = Together(observations.serve_postings(lab))
     app.state.receiver = open_receiver(lab)
@@ -113,6 +116,7 @@ def create_app(
         initiatives,
         media,
         moderation,
+        accounts,
         admin,
         imports,
         home,

@@ -1,6 +1,7 @@
 """What a route may ask for: a transaction, the caller's key, and the caller's share of patience."""
 
 import hashlib
+import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -11,13 +12,15 @@ from uuid import UUID
 from fastapi import Depends, Header, Request
 
 from livinglab.bootstrap import Lab
-from livinglab.domain.access import ApiKey, Scope
+from livinglab.domain.access import Actor, Scope
 from livinglab.domain.contributors import Contributor
 from livinglab.domain.observations import Observation
+from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.errors import ForbiddenError, LimitExceededError, NotFoundError, UnauthorizedError
 from livinglab.ports import UnitOfWork
 from livinglab.services.keying import key_with
 from livinglab.services.observing import contributor_of
+from livinglab.services.signing_in import guard_of, session_with
 
 
 def lab_of(request: Request) -> Lab:
@@ -52,28 +55,89 @@ BodyDep = Annotated[bytes, Depends(_body)]
 """The body as it came, for what is no JSON."""
 
 
-def key_of(request: Request, work: UnitOfWork) -> ApiKey | None:
-    """Return the key that came with a request; a wrong one is refused, none is none."""
+COOKIE = "livinglab"
+GUARD = "x-csrf-token"
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+WRONG_KEYS = 60
+"""That one network may try a minute before it is told to stop; right ones are never counted."""
+
+
+def cookie_name(request: Request) -> str:
+    """Return the name of the cookie of a session; over https no other host can have set it."""
+    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
+
+
+def key_of(request: Request, work: UnitOfWork) -> Actor | None:
+    """Return whoever acts, by key or session; a wrong key is refused, none is none.
+
+    Raises:
+        UnauthorizedError: The key opens nothing.
+        LimitExceededError: Too many of those came from there in the last minute.
+    """
     given = request.headers.get("authorization", "")
     if not given:
-        return None
+        staff = staff_of(request, work)
+        return staff[0] if staff is not None and staff[1].confirmed else None
     kind, _, secret = given.partition(" ")
     found = None
     if kind.lower() == "bearer" and secret:
         found = key_with(secret.strip(), work, lab_of(request).clock.now())
     if found is None:
+        wrong: Limits = request.app.state.wrong_keys
+        wrong.take(network_of(request), "wrong keys")
         raise UnauthorizedError("this key opens nothing; send `Authorization: Bearer KEY`")
     return found
 
 
-def demand(request: Request, work: UnitOfWork, *scopes: Scope) -> ApiKey:
-    """Return the caller's key, which must have one of some scopes."""
-    key = key_of(request, work)
-    if key is None:
+def staff_of(request: Request, work: UnitOfWork) -> tuple[StaffMember, StaffSession] | None:
+    """Return who signed in, with the session.
+
+    Whoever changes something shows what only pages of the same session know: a cookie comes along
+    whichever page sends a request.
+    """
+    token = request.cookies.get(cookie_name(request))
+    if not token:
+        return None
+    shown = request.headers.get(GUARD, "").encode()
+    if request.method not in _HARMLESS and not hmac.compare_digest(shown, guard_of(token).encode()):
+        return None
+    now = lab_of(request).clock.now()
+    found = session_with(token, work, now)
+    if found is not None:
+        found[1].seen_at = now
+    return found
+
+
+def signed_in(request: Request, work: UnitOfWork) -> tuple[StaffMember, StaffSession]:
+    """Return who signed in, with the session.
+
+    Raises:
+        UnauthorizedError: Nobody did, or the request is not from one of their pages.
+    """
+    found = staff_of(request, work)
+    if found is None:
+        raise UnauthorizedError(
+            "sign in with POST /sign-in; send its cookie, and its `csrf` as `X-CSRF-Token`"
+        )
+    return found
+
+
+def demand(request: Request, work: UnitOfWork, *scopes: Scope) -> Actor:
+    """Return whoever acts, who must have one of some scopes.
+
+    Raises:
+        UnauthorizedError: Neither a key came nor a session that may act.
+        ForbiddenError: Whoever came has none of them.
+    """
+    actor = key_of(request, work)
+    if actor is None:
+        if request.cookies.get(cookie_name(request)):
+            signed_in(request, work)
+            raise UnauthorizedError("set your second factor up first: POST /account/second-factor")
         raise UnauthorizedError("this needs a key; send `Authorization: Bearer KEY`")
-    if not any(key.allows(scope) for scope in scopes):
+    if not any(actor.allows(scope) for scope in scopes):
         raise ForbiddenError(" or ".join(scope.value for scope in scopes))
-    return key
+    return actor
 
 
 class Limits:
@@ -157,7 +221,7 @@ def take_patience(request: Request, work: UnitOfWork, token: str | None) -> None
     count_against(request, key_of(request, work), token)
 
 
-def count_against(request: Request, key: ApiKey | None, token: str | None) -> None:
+def count_against(request: Request, key: Actor | None, token: str | None) -> None:
     """Count a posting against its caller's patience, unless a key of theirs lets them post.
 
     Raises:
@@ -170,7 +234,7 @@ def count_against(request: Request, key: ApiKey | None, token: str | None) -> No
             limits.take(f"contributor {token}")
 
 
-def count_search(request: Request, key: ApiKey | None) -> None:
+def count_search(request: Request, key: Actor | None) -> None:
     """Count a search for an address like a posting, in a bucket of its own.
 
     Raises:

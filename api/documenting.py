@@ -18,7 +18,7 @@ PROBLEM = {
         "detail": {"type": "string"},
     },
 }
-_NEEDS_SECRET = frozenset({"moderation", "admin", "me", "batches"})
+_NEEDS_SECRET = frozenset({"moderation", "admin", "me", "batches", "account"})
 """First part of the paths that nobody reads without a key or a device."""
 _OPERATIONS = frozenset({"get", "put", "post", "delete", "patch"})
 

@@ -21,6 +21,7 @@ from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.privacy import public_count
 from livinglab.domain.readings import Bucket, Reading, Test
+from livinglab.domain.staff import StaffMember
 from livinglab.domain.things import Datastream, Thing
 from livinglab.domain.voices import Comment, Feedback
 from livinglab.services.initiating import Design
@@ -139,6 +140,16 @@ def counted(totals: Mapping[str, int], categories: Mapping[str, Category]) -> li
             if not shown.suppressed:
                 told.append({"category": category, "n": shown.n})
     return told
+
+
+def account(one: StaffMember, guard: str) -> Json:
+    """Describe to whoever signed in what they may do."""
+    return {
+        "login": one.login,
+        "scopes": one.scopes.split(),
+        "second_factor": one.second_factor is not None,
+        "csrf": guard,
+    }
 
 
 def batch(one: Batch) -> Json:

@@ -46,6 +46,7 @@ from livinglab.domain.readings import (
     ReadingBatch,
     Replacement,
 )
+from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 
@@ -701,6 +702,8 @@ class UnitOfWork(Protocol):
     responses: Collection[CityResponse]
     photos: Collection[Photo]
     batches: Collection[Batch]
+    staff: Collection[StaffMember]
+    staff_sessions: Collection[StaffSession]
     quarantine: Quarantine
     ledger: Ledger
     receive_log: ReceiveLog

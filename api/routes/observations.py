@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api import public
 from api.dependencies import (
+    GUARD,
     LabDep,
     ReadDep,
     TokenDep,
@@ -22,7 +23,7 @@ from api.forms import FORM, FormDep, FormRoute, filled
 from api.pages.rendering import json_response
 from api.routes.places import next_url, read_box, read_time
 from livinglab.bootstrap import Lab
-from livinglab.domain.access import ApiKey
+from livinglab.domain.access import Actor
 from livinglab.domain.answers import responsible
 from livinglab.domain.geometry import Point, is_point
 from livinglab.domain.observations import Channel, Observation, ObservationKind, Status
@@ -207,9 +208,9 @@ def serve_postings(lab: Lab) -> Callable[[Sequence[_Sent]], list[Response | LabE
     def serve(sent: Sequence[_Sent]) -> list[Response | LabError]:
         with lab.work() as work:
             refused: dict[int, LabError] = {}
-            keys: dict[str | None, ApiKey | None] = {}
+            keys: dict[tuple[str | None, ...], Actor | None] = {}
             for n, one in enumerate(sent):
-                given = one.request.headers.get("authorization")
+                given = tuple(map(one.request.headers.get, ("authorization", "cookie", GUARD)))
                 try:
                     if given not in keys:
                         keys[given] = key_of(one.request, work)

@@ -23,13 +23,15 @@ app = typer.Typer(
 thing_app = typer.Typer(help="The registry of Things.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="What was refused, why, and another try.", no_args_is_help=True)
 db_app = typer.Typer(help="The civic database.", no_args_is_help=True)
-key_app = typer.Typer(help="Access keys for programs and staff.", no_args_is_help=True)
+staff_app = typer.Typer(help="Accounts of people who act for the city.", no_args_is_help=True)
+key_app = typer.Typer(help="Access keys for programs.", no_args_is_help=True)
 import_app = typer.Typer(help="History out of bulk files.", no_args_is_help=True)
 export_app = typer.Typer(help="Public data under the public rules.", no_args_is_help=True)
 app.add_typer(thing_app, name="thing")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(db_app, name="db")
 app.add_typer(key_app, name="key")
+app.add_typer(staff_app, name="staff")
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
 
@@ -372,6 +374,56 @@ def key_revoke(name: Annotated[str, typer.Argument(help="Of the key.")], data: D
     from livinglab.cli.registry import revoke_key  # noqa: PLC0415 - keeps --help instant
 
     revoke_key(name, data)
+
+
+@staff_app.command("add")
+def staff_add(
+    login: Annotated[str, typer.Argument(help="Such as anna.k; used once.")],
+    scope: Annotated[list[str], typer.Option(help="read, submit, moderate, plan or admin.")],
+    data: Data = None,
+) -> None:
+    """Give somebody an account; its first password is printed once and never again."""
+    from livinglab.cli.people import recruit  # noqa: PLC0415 - keeps --help instant
+
+    recruit(login, scope, data)
+
+
+@staff_app.command("list")
+def staff_list(data: Data = None, json: Json = False) -> None:
+    """List accounts."""
+    from livinglab.cli.people import list_staff  # noqa: PLC0415 - keeps --help instant
+
+    list_staff(data, as_json=json)
+
+
+@staff_app.command("scope")
+def staff_scope(
+    login: Annotated[str, typer.Argument()],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="All that it may do from now on; none: nothing.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Say anew what somebody may do; it holds from their next request on."""
+    from livinglab.cli.people import set_scopes  # noqa: PLC0415 - keeps --help instant
+
+    set_scopes(login, scope or [], data)
+
+
+@staff_app.command("reset")
+def staff_reset(login: Annotated[str, typer.Argument()], data: Data = None) -> None:
+    """Print a new password, and forget the second factor, for somebody who lost theirs."""
+    from livinglab.cli.people import reset  # noqa: PLC0415 - keeps --help instant
+
+    reset(login, data)
+
+
+@staff_app.command("dismiss")
+def staff_dismiss(login: Annotated[str, typer.Argument()], data: Data = None) -> None:
+    """End an account and its sessions at once."""
+    from livinglab.cli.people import dismiss  # noqa: PLC0415 - keeps --help instant
+
+    dismiss(login, data)
 
 
 @thing_app.command("list")

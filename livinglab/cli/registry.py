@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ _errors = Console(stderr=True)
 
 
 @contextmanager
-def _civic(data: Path | None, *, write: bool = False) -> Iterator[UnitOfWork]:
+def civic(data: Path | None, *, write: bool = False) -> Iterator[UnitOfWork]:
     """Open one transaction on the civic data of a lab, running or not."""
     store = bootstrap.open_civic(read_settings(data=data))
     try:
@@ -50,9 +50,9 @@ def create_key(
     name: str, scopes: list[str], data: Path | None, *, days: float | None = None
 ) -> None:
     """Make a key and print its secret."""
-    wanted = " ".join(_choice("--scope", scope, Scope).value for scope in scopes)
+    wanted = scopes_named(scopes)
     lasts = None if days is None else timedelta(days=days)
-    with _civic(data, write=True) as work:
+    with civic(data, write=True) as work:
         secret = keying.create(name, wanted, work, datetime.now(UTC), lasts=lasts)
     print(secret)  # noqa: T201 - data go to stdout
 
@@ -60,21 +60,21 @@ def create_key(
 def rotate_key(name: str, data: Path | None, *, grace_hours: float) -> None:
     """Give a key a new secret, and print it."""
     grace = timedelta(hours=grace_hours)
-    with _civic(data, write=True) as work:
+    with civic(data, write=True) as work:
         secret = keying.rotate(name, work, datetime.now(UTC), grace=grace)
     print(secret)  # noqa: T201 - data go to stdout
 
 
 def revoke_key(name: str, data: Path | None) -> None:
     """Take a key away."""
-    with _civic(data, write=True) as work:
+    with civic(data, write=True) as work:
         keying.revoke(name, work)
 
 
 def list_keys(data: Path | None, *, as_json: bool) -> None:
     """Print who holds keys, and until when; never a secret."""
     now = datetime.now(UTC)
-    with _civic(data) as work:
+    with civic(data) as work:
         rows = [
             {
                 "name": one.name,
@@ -88,6 +88,15 @@ def list_keys(data: Path | None, *, as_json: bool) -> None:
     print_rows(rows, as_json=as_json, empty="there are no keys")
 
 
+def scopes_named(scopes: Sequence[str]) -> str:
+    """Return scopes as they are kept.
+
+    Raises:
+        UnreadableInputError: One of them is none.
+    """
+    return " ".join(_choice("--scope", scope, Scope).value for scope in scopes)
+
+
 def _choice(option: str, given: str, kind: type[Scope] | type[ThingState]) -> Scope | ThingState:
     try:
         return kind(given)
@@ -99,7 +108,7 @@ def _choice(option: str, given: str, kind: type[Scope] | type[ThingState]) -> Sc
 def list_things(state: str | None, data: Path | None, *, as_json: bool) -> None:
     """List Things."""
     wanted = _choice("--state", state, ThingState) if state else None
-    with _civic(data) as work:
+    with civic(data) as work:
         rows = [
             {
                 "thing": thing.key,
@@ -117,7 +126,7 @@ def list_things(state: str | None, data: Path | None, *, as_json: bool) -> None:
 
 def show_thing(key: str, data: Path | None, *, as_json: bool) -> None:
     """Show one Thing."""
-    with _civic(data) as work:
+    with civic(data) as work:
         thing = work.things.get(key)
         if thing is None:
             raise NotFoundError("Thing", key)
@@ -160,7 +169,7 @@ def set_state(keys: list[str], route: str | None, state: str, data: Path | None)
     """Confirm, retire or mark Things."""
     if not keys and route is None:
         raise UnreadableInputError("thing", "name Things by key, or a --route")
-    with _civic(data, write=True) as work:
+    with civic(data, write=True) as work:
         named = [*keys, *(registering.of_route(route, work) if route else [])]
         changed = registering.change_state(named, ThingState(state), work)
         rows = [{"thing": thing.key, "state": thing.state.value} for thing in changed]
@@ -170,7 +179,7 @@ def set_state(keys: list[str], route: str | None, state: str, data: Path | None)
 def locate_things(scheme: str, file: Path, data: Path | None) -> int:
     """Read a file of locations; 1 if some lines were refused."""
     spots = list(_spots(file))
-    with _civic(data, write=True) as work:
+    with civic(data, write=True) as work:
         found = registering.locate(scheme, spots, datetime.now(UTC), work)
     rows = [
         {"what": "located", "n": found.located, "which": ""},
@@ -213,7 +222,7 @@ def list_quarantine(
 ) -> None:
     """List what waits."""
     rows, after = [], 0
-    with _civic(data) as work:
+    with civic(data) as work:
         while page := work.quarantine.page(reason=reason, route=route, after=after, limit=500):
             after = page[-1].number or after
             rows += [
@@ -234,7 +243,7 @@ def list_quarantine(
 
 def show_quarantined(number: int, data: Path | None, *, as_json: bool) -> None:
     """Show one refused message."""
-    with _civic(data) as work:
+    with civic(data) as work:
         one = work.quarantine.get(number)
         if one is None:
             raise NotFoundError("refused message", str(number))
@@ -296,6 +305,6 @@ def _replay_over_http(
 
 def drop_quarantined(reason: str | None, route: str | None, data: Path | None) -> None:
     """Give up on what waits."""
-    with _civic(data, write=True) as work:
+    with civic(data, write=True) as work:
         dropped = drop(work, reason=reason, route=route)
     print_rows([{"what": "dropped", "n": dropped}], as_json=False, empty="")

@@ -1,8 +1,9 @@
-"""Access: keys that let programs and staff act, and what each allows."""
+"""Access: keys that let programs act, and what each allows."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Protocol
 
 
 class Scope(Enum):
@@ -35,5 +36,23 @@ class ApiKey:
 
     def allows(self, scope: Scope) -> bool:
         """Tell whether the key has a scope; admin has all."""
-        held = self.scopes.split()
-        return scope.value in held or Scope.ADMIN.value in held
+        return allowed(self.scopes, scope)
+
+
+class Actor(Protocol):
+    """Who acts: a program by its key, or somebody of the staff."""
+
+    @property
+    def name(self) -> str:
+        """Under which it acts."""
+        ...
+
+    def allows(self, scope: Scope) -> bool:
+        """Tell whether it has a scope."""
+        ...
+
+
+def allowed(scopes: str, scope: Scope) -> bool:
+    """Tell whether scopes, separated by spaces, hold one; admin holds all."""
+    held = scopes.split()
+    return scope.value in held or Scope.ADMIN.value in held

@@ -5,6 +5,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from livinglab.domain.access import ApiKey
+from livinglab.domain.staff import STAFF
 from livinglab.errors import ConflictError, InvalidError, NotFoundError
 from livinglab.ports import UnitOfWork
 
@@ -55,10 +56,12 @@ def create(
 
     Raises:
         ConflictError: The name is taken.
-        InvalidError: It looks like the name of a former secret.
+        InvalidError: It looks like the name of a former secret, or of somebody of the staff.
     """
     if _FORMER in name:
         raise InvalidError("name", f"must not hold {_FORMER!r}, which marks former secrets")
+    if name.startswith(STAFF):
+        raise InvalidError("name", f"must not begin with {STAFF!r}, which marks people")
     return _made(name, scopes, work, now, None if lasts is None else now + lasts)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from livinglab.domain.access import ApiKey, Scope
+from livinglab.domain.access import Actor, Scope
 from livinglab.domain.addresses import Located
 from livinglab.domain.contributors import Contributor, Trust
 from livinglab.domain.geometry import Point
@@ -124,7 +124,7 @@ class _Clocks:
     corrected: bool
 
 
-def signed(draft: Draft, key: ApiKey | None) -> Draft:
+def signed(draft: Draft, key: Actor | None) -> Draft:
     """Return a posting as its sender may send it, under the sender's name if that gave it an id.
 
     Args:

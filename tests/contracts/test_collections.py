@@ -13,6 +13,7 @@ from livinglab.domain.moderation import Deed, ModerationAction
 from livinglab.domain.observations import Channel
 from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
+from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.voices import Stance, Support
 from livinglab.errors import ConflictError
 from livinglab.ports import CivicStore
@@ -82,6 +83,34 @@ def test_a_change_is_seen_at_once_and_kept(people):
 
     with people.work(write=False) as work:
         assert NOW == work.supports.one(contributor="a").revoked_at
+
+
+def test_a_login_is_given_once_and_sessions_are_somebodys(store):
+    """Taken logins and sessions of nobody are refused; what is counted at a login is kept."""
+    anna = StaffMember(login="anna", scopes="plan", password_hash="h", created_at=NOW)
+
+    def session(login: str, token: str = "t") -> StaffSession:
+        return StaffSession(
+            token_sha256=token, login=login, created_at=NOW, seen_at=NOW, confirmed=False
+        )
+
+    with store.work() as work:
+        work.staff.add([anna])
+        work.staff_sessions.add([session("anna")])
+        work.staff.one(login="anna").wrong_codes = 3
+    again = StaffMember(login="anna", scopes="admin", password_hash="h", created_at=NOW)
+    for kind, wrong in (
+        ("staff", again),
+        ("staff_sessions", session("bea", "u")),
+        ("staff_sessions", session("anna")),
+    ):
+        with pytest.raises(ConflictError), store.work() as work:
+            getattr(work, kind).add([wrong])
+
+    with store.work() as work:
+        assert [("plan", 3)] == [(one.scopes, one.wrong_codes) for one in work.staff.where()]
+        work.staff_sessions.remove(work.staff_sessions.where(login="anna"))
+        assert 0 == work.staff_sessions.count()
 
 
 def test_one_voice_each(people):

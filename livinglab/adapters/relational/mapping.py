@@ -28,6 +28,7 @@ from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
 from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
+from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 
@@ -65,6 +66,8 @@ _TABLES: dict[type, Table] = {
     EvaluationJob: tables.evaluation_job,
     Disturbance: tables.disturbance,
     AgreementFound: tables.agreement,
+    StaffMember: tables.staff,
+    StaffSession: tables.staff_session,
     ApiKey: tables.api_key,
 }
 

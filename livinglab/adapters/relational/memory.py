@@ -43,6 +43,7 @@ from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
+from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
@@ -141,6 +142,12 @@ _BATCH = Kind(
         ("Place", "key", one.place) if one.place is not None else ("Zone", "key", one.zone)
     ],
 )
+_STAFF = Kind(StaffMember, lambda one: [("login", one.login)])
+_STAFF_SESSION = Kind(
+    StaffSession,
+    lambda one: [("token_sha256", one.token_sha256)],
+    lambda one: [("StaffMember", "login", one.login)],
+)
 _QUARANTINED = Kind(Quarantined, lambda one: [("message", (one.topic, one.sha256, one.reason))])
 _INITIATIVE = Kind(Initiative, lambda one: [("key", one.key)])
 _AREA = Kind(
@@ -204,6 +211,8 @@ _KINDS: tuple[Kind[Any], ...] = (
     _RESPONSE,
     _PHOTO,
     _BATCH,
+    _STAFF,
+    _STAFF_SESSION,
     _QUARANTINED,
     _INITIATIVE,
     _AREA,
@@ -809,6 +818,8 @@ class _Work:
         self.responses: ports.Collection[CityResponse] = self._collected(_RESPONSE)
         self.photos: ports.Collection[Photo] = self._collected(_PHOTO)
         self.batches: ports.Collection[Batch] = self._collected(_BATCH)
+        self.staff: ports.Collection[StaffMember] = self._collected(_STAFF)
+        self.staff_sessions: ports.Collection[StaffSession] = self._collected(_STAFF_SESSION)
         self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))
         self.initiatives: ports.Initiatives = _Initiatives(self._rows)
         self.keys: ports.Keys = _Keys(self._of(_API_KEY))

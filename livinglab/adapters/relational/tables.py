@@ -795,6 +795,35 @@ agreement = Table(
     sqlite_autoincrement=True,
 )
 
+staff = Table(
+    "staff",
+    metadata,
+    _number(),
+    Column("login", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("second_factor", Text),
+    Column("new_factor", Text),
+    Column("last_step", Integer, nullable=False),
+    Column("wrong_codes", Integer, nullable=False),
+    Column("locked_until", UtcDateTime),
+    sqlite_autoincrement=True,
+)
+
+staff_session = Table(
+    "staff_session",
+    metadata,
+    _number(),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("login", Text, ForeignKey("staff.login"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 api_key = Table(
     "api_key",
     metadata,

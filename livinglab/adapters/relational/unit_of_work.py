@@ -27,6 +27,7 @@ from livinglab.domain.contributors import Consent, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.photos import Photo
+from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
 
@@ -61,6 +62,8 @@ class _Work:
         self.responses: ports.Collection[CityResponse] = SqlCollection(session, CityResponse)
         self.photos: ports.Collection[Photo] = SqlCollection(session, Photo)
         self.batches: ports.Collection[Batch] = SqlCollection(session, Batch)
+        self.staff: ports.Collection[StaffMember] = SqlCollection(session, StaffMember)
+        self.staff_sessions: ports.Collection[StaffSession] = SqlCollection(session, StaffSession)
         self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
         self.ledger: ports.Ledger = repositories.SqlLedger(session)
         self.receive_log: ports.ReceiveLog = repositories.SqlReceiveLog(session)
