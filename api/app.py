@@ -23,6 +23,7 @@ from api.routes import (
     accounts,
     addresses,
     admin,
+    aggregates,
     air,
     batches,
     contributors,
@@ -105,6 +106,7 @@ def create_app(
     for one in (
         observations,
         batches,
+        aggregates,
         health,
         places,
         addresses,

@@ -22,6 +22,7 @@ from livinglab.domain.places import Place, Zone
 from livinglab.domain.privacy import public_count
 from livinglab.domain.readings import Bucket, Reading, Test
 from livinglab.domain.staff import StaffMember
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.things import Datastream, Thing
 from livinglab.domain.voices import Comment, Feedback
 from livinglab.services.initiating import Design
@@ -149,6 +150,20 @@ def account(one: StaffMember, guard: str) -> Json:
         "scopes": one.scopes.split(),
         "second_factor": one.second_factor is not None,
         "csrf": guard,
+    }
+
+
+def aggregate(one: Aggregate) -> Json:
+    """Describe what was said in a month, as it was published."""
+    return {
+        "month": f"{one.month:%Y-%m}",
+        "category": one.category,
+        "zones": list(one.zones),
+        "n": one.n,
+        "contributors": one.contributors,
+        "suppressed": one.n is None,
+        "k": one.k,
+        "published_at": time(one.published_at),
     }
 
 

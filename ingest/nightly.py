@@ -12,6 +12,7 @@ import structlog
 from livinglab.bootstrap import SEALED, Lab
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.errors import LabError
+from livinglab.services.aggregating import publish_due
 from livinglab.services.checking import VERSION
 from livinglab.services.exporting import name_datastreams
 from livinglab.services.learning import learn_intervals
@@ -27,7 +28,7 @@ LATE = timedelta(days=2)
 
 
 def look_after(lab: Lab, *, everything: bool = True) -> None:
-    """Learn intervals, judge what changed, tidy, and compare words with measurements.
+    """Learn, judge what changed, tidy, publish months, and compare words with measurements.
 
     It may be done at any time.
 
@@ -46,6 +47,11 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
     tidy(lab)
     if left_behind := sweep(lab.civic, lab.media):
         log.info("photos_swept", n=left_behind)
+    published = publish_due(
+        lab.civic, lab.categories, timezone=lab.city.timezone, now=lab.clock.now()
+    )
+    if published:
+        log.info("aggregates_published", months=published)
     if everything:
         from livinglab.services.agreeing import compare_all  # noqa: PLC0415 - 60 MB, once a day
 

@@ -47,6 +47,7 @@ from livinglab.domain.readings import (
     Replacement,
 )
 from livinglab.domain.staff import StaffMember, StaffSession
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 
@@ -413,8 +414,12 @@ class Observations(Protocol):
         """Count at some Places, by category and status; what is removed does not count."""
         ...
 
-    def count(self) -> int:
-        """Count all."""
+    def count(self, *, except_categories: Sequence[str] = ()) -> int:
+        """Count all, or all but those of some categories."""
+        ...
+
+    def earliest(self) -> datetime | None:
+        """Return when the first of all occurred; None: there are none."""
         ...
 
     def of_incident(self, incident: UUID) -> list[Observation]:
@@ -702,6 +707,7 @@ class UnitOfWork(Protocol):
     responses: Collection[CityResponse]
     photos: Collection[Photo]
     batches: Collection[Batch]
+    aggregates: Collection[Aggregate]
     staff: Collection[StaffMember]
     staff_sessions: Collection[StaffSession]
     quarantine: Quarantine

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from api import public
 from api.open311.rendering import Items, time
@@ -160,7 +161,7 @@ def update_status(one: StatusEvent) -> str:
 def update_of_status(one: StatusEvent) -> Row:
     """Describe a change of state as an update."""
     return {
-        "update_id": f"s{one.number}",
+        "update_id": f"s{_name_of(one)}",
         "service_request_id": str(one.observation),
         "status": update_status(one),
         "updated_datetime": time(one.at),
@@ -169,10 +170,17 @@ def update_of_status(one: StatusEvent) -> Row:
     }
 
 
+def _name_of(one: StatusEvent) -> UUID:
+    """Name a change of state by what is public of it; numbers have gaps, which tell of others."""
+    state = (one.visibility, one.status, one.outcome, one.phase)
+    told = "/".join("" if part is None else part.value for part in state)
+    return uuid5(NAMESPACE_URL, f"{one.observation}/{one.at.isoformat()}/{told}")
+
+
 def update_of_response(one: CityResponse, observation: Observation) -> Row:
     """Describe an answer of the city as an update."""
     return {
-        "update_id": f"r{one.number}",
+        "update_id": f"r{one.key}-{one.version}",
         "service_request_id": str(observation.id),
         "status": "open" if observation.status is Status.OPEN else "closed",
         "updated_datetime": time(one.published_at),

@@ -74,7 +74,8 @@ class _Counts:
             for line in work.ledger.lines():
                 routes.setdefault(line.route, Tally()).add(line.tally)
             waiting = work.quarantine.counts()
-            observations = work.observations.count()
+            personal = [key for key, one in self.lab.categories.items() if one.privacy.personal]
+            observations = work.observations.count(except_categories=personal)
         for name, help_ in (("messages", "MQTT messages"), ("readings", "Readings")):
             family = CounterMetricFamily(
                 f"livinglab_{name}", f"{help_} by route and outcome", labels=["route", "outcome"]
@@ -94,7 +95,11 @@ class _Counts:
         for (route, reason), n in waiting.items():
             refused.add_metric([route, reason], n)
         yield refused
-        yield _gauge("livinglab_observations", "Observations of citizens", observations)
+        yield _gauge(
+            "livinglab_observations",
+            "Observations of citizens, but for those of personal themes",
+            observations,
+        )
         yield _gauge(
             "livinglab_stored_readings", "Rows of the ReadingStore", self.lab.readings.count()
         )

@@ -11,7 +11,8 @@ from api.dependencies import LabDep, ReadDep, WriteDep, demand
 from api.routes.places import next_url
 from livinglab.domain.access import Scope
 from livinglab.domain.incidents import EndReason, Outcome
-from livinglab.errors import NotFoundError
+from livinglab.errors import InvalidError, NotFoundError
+from livinglab.ports import UnitOfWork
 from livinglab.services import linking, voicing
 from livinglab.services.responding import newest
 
@@ -37,20 +38,30 @@ def list_incidents(
     place: Annotated[str | None, Query(max_length=200)] = None,
     state: Literal["open", "ended"] | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: Annotated[UUID | None, Query(description="The last one of the page before.")] = None,
 ) -> dict[str, Any]:
     """List Incidents that may be itemised in public, newest first."""
-    asked: dict[str, Any] = {
-        name: value for name, value in (("category", category), ("place", place)) if value
-    }
-    page = work.incidents.where(newest_first=True, after=after, limit=limit, **asked)
-    more = next_url(request, str(page[-1].number)) if len(page) == limit else None
+    shown = {key for key, one in lab.categories.items() if not one.privacy.personal}
+    asked: dict[str, Any] = {"category": shown & {category} if category else shown}
+    if place:
+        asked["place"] = place
+    last = None if after is None else _number(after, work)
+    page = work.incidents.where(newest_first=True, after=last, limit=limit, **asked)
+    more = next_url(request, str(page[-1].id)) if len(page) == limit else None
     wanted = [one for one in page if state in {None, "ended" if one.ended_at else "open"}]
     told = (
         public.incident(one, work.observations.of_incident(one.id), lab.categories)
         for one in wanted
     )
     return {"items": [one for one in told if one], "next": more}
+
+
+def _number(after: UUID, work: UnitOfWork) -> int | None:
+    """Return where a page ended: by id, as gaps between numbers would tell of what is hidden."""
+    found = work.incidents.one(id=after)
+    if found is None:
+        raise InvalidError("after", f"there is no Incident {after}")
+    return found.number
 
 
 @router.get("/incidents/{id}")

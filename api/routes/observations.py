@@ -299,7 +299,7 @@ def list_observations(  # noqa: PLR0913, PLR0917 - each argument is a query para
     status: Status | None = None,
     since: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    after: Annotated[int | None, Query(ge=0)] = None,
+    after: Annotated[UUID | None, Query(description="The last one of the page before.")] = None,
 ) -> dict[str, Any]:
     """List what may be itemised in public, newest first."""
     which = ObservationFilter(
@@ -310,15 +310,25 @@ def list_observations(  # noqa: PLR0913, PLR0917 - each argument is a query para
         box=read_box(bbox),
         except_categories=tuple(key for key, one in lab.categories.items() if one.privacy.personal),
     )
-    page = work.observations.page(which, after=after, limit=limit)
+    page = work.observations.page(which, after=_number(after, work), limit=limit)
     photos = public_photos(page, lab.categories, work)
     items = [
         {**told, "media": [public.photo(each) for each in photos.get(one.id, ())]}
         for one in page
         if (told := public.observation(one, lab.categories))
     ]
-    more = next_url(request, str(page[-1].number)) if len(page) == limit else None
+    more = next_url(request, str(page[-1].id)) if len(page) == limit else None
     return {"items": items, "next": more}
+
+
+def _number(after: UUID | None, work: UnitOfWork) -> int | None:
+    """Return where a page ended: by id, as gaps between numbers would tell of what is hidden."""
+    if after is None:
+        return None
+    found = work.observations.get(after)
+    if found is None:
+        raise InvalidError("after", f"there is no Observation {after}")
+    return found.number
 
 
 @router.get("/observations/{id}")

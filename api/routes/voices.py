@@ -11,9 +11,12 @@ from api import public
 from api.dependencies import LabDep, ReadDep, TokenDep, WriteDep, demand, own_observation, somebody
 from api.pages.rendering import json_response
 from api.routes.places import next_url
+from livinglab.bootstrap import Lab
 from livinglab.domain.access import Scope
+from livinglab.domain.answers import CityResponse
+from livinglab.domain.incidents import Incident
 from livinglab.domain.moderation import FlagReason
-from livinglab.domain.observations import Channel
+from livinglab.domain.observations import Channel, Observation
 from livinglab.domain.voices import Dimension, Stance
 from livinglab.errors import NotFoundError
 from livinglab.ports import UnitOfWork
@@ -276,6 +279,7 @@ def post_response(body: ResponseIn, request: Request, lab: LabDep, work: WriteDe
 @router.get("/responses")
 def list_responses(
     request: Request,
+    lab: LabDep,
     work: ReadDep,
     subject: Annotated[str | None, Query(max_length=220)] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
@@ -286,14 +290,26 @@ def list_responses(
     page = work.responses.where(newest_first=True, after=after, limit=limit, **asked)
     more = next_url(request, str(page[-1].number)) if len(page) == limit else None
     last = [one for one in page if work.responses.one(key=one.key) is one]
-    return {"items": [public.response(one) for one in last], "next": more}
+    told = [public.response(one) for one in last if not _is_personal(one, lab, work)]
+    return {"items": told, "next": more}
+
+
+def _is_personal(one: CityResponse, lab: Lab, work: UnitOfWork) -> bool:
+    """Tell whether it answers what may not be itemised: only whoever posted that reads it."""
+    kind, _, key = one.subject.partition(":")
+    subject: Observation | Incident | None = None
+    if kind == "observation":
+        subject = work.observations.get(UUID(key))
+    elif kind == "incident":
+        subject = work.incidents.one(id=UUID(key))
+    return subject is not None and lab.categories[subject.category].privacy.personal
 
 
 @router.get("/responses/{key}")
-def show_response(key: str, work: ReadDep) -> dict[str, Any]:
+def show_response(key: str, lab: LabDep, work: ReadDep) -> dict[str, Any]:
     """Show an answer with every version of it."""
     versions = work.responses.where(key=key)
-    if not versions:
+    if not versions or _is_personal(versions[-1], lab, work):
         raise NotFoundError("Response", key)
     return {
         **public.response(versions[-1]),

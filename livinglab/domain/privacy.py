@@ -69,8 +69,9 @@ def public_count(n: int, contributors: int, *, k: int) -> PublicCount:
     """Apply the k-rule to one cell: hidden below k Contributors, else rounded to 5."""
     if contributors < k:
         return PublicCount(None, None)
-    return PublicCount(_rounded(n), _rounded(contributors))
+    return PublicCount(rounded(n), rounded(contributors))
 
 
-def _rounded(n: int) -> int:
+def rounded(n: int) -> int:
+    """Round a count that is published."""
     return ROUND_TO * round(n / ROUND_TO)

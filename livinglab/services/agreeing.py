@@ -4,7 +4,7 @@ Only the answer is kept, with its counts; no posting and nobody who posted can b
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -13,10 +13,13 @@ import pandas as pd
 from livinglab.domain.indicators import AgreementFound
 from livinglab.domain.observations import Category, Observation, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
+from livinglab.domain.privacy import rounded
 from livinglab.domain.readings import Interval
+from livinglab.domain.suppression import LAG
 from livinglab.domain.things import Datastream
 from livinglab.impact.agreement import LEAST_OBSERVATIONS, agree, document
 from livinglab.ports import CivicStore, ObservationFilter, ReadingStore, UnitOfWork
+from livinglab.services.aggregating import last_month
 from livinglab.services.averaging import hours_of
 
 WINDOW = timedelta(days=365)
@@ -45,14 +48,18 @@ def compare_all(
 ) -> int:
     """Compare words with measurements wherever there are enough of both, and keep the answers.
 
+    Personal themes are compared once a month, over whole months that were published: an answer of
+    every night would tell what one more posting, or one less, makes of it.
+
     Returns:
         How many answers were kept.
 
     Raises:
         StoreUnavailableError: What is left is done next time.
     """
+    until = last_month(now, timezone)
     with civic.work(write=False) as work:
-        questions = list(_questions(work, categories, now))
+        questions = list(_questions(work, categories, now, until))
     kept = 0
     for one in questions:
         document = _answer(one, readings, timezone, now)
@@ -73,7 +80,7 @@ def compare_all(
 
 
 def _questions(
-    work: UnitOfWork, categories: Mapping[str, Category], now: datetime
+    work: UnitOfWork, categories: Mapping[str, Category], now: datetime, until: datetime
 ) -> Iterator[_Question]:
     zone_of = {place.key: place.zone for place in work.places.all()}
     streams = _streams(work)
@@ -82,14 +89,25 @@ def _questions(
         if not category.properties or category.key not in said:
             continue
         frame = said[category.key]
+        if category.privacy.personal:
+            frame = frame[frame["time"] < until]
         for observed_property in category.properties:
             measured = [one for one in streams if one[1].observed_property == observed_property]
             for subject, places in _subjects(zone_of, frame):
                 here = tuple(one for one in measured if one[0] in places)
                 of = frame[frame["place"].isin(places)]
                 people = of["contributor"].nunique()
+                if category.privacy.personal and _asked_since(until + LAG, subject, category, work):
+                    continue
                 if here and len(of) >= LEAST_OBSERVATIONS and people >= category.privacy.k:
                     yield _Question(subject, category, observed_property, of, here)
+
+
+def _asked_since(since: datetime, subject: str, category: Category, work: UnitOfWork) -> bool:
+    return any(
+        one.category == category.key and one.computed_at >= since
+        for one in work.initiatives.agreements(subject)
+    )
 
 
 def _streams(work: UnitOfWork) -> list[tuple[str, Datastream]]:
@@ -158,4 +176,6 @@ def _answer(
         timezone=timezone,
         rng=np.random.default_rng(0),
     )
+    if one.category.privacy.personal:
+        found = replace(found, observations=rounded(found.observations), why={})
     return document(found)

@@ -4,7 +4,7 @@ import io
 import json
 import secrets
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -120,11 +120,18 @@ def own_data(contributor: Contributor, work: UnitOfWork, vault: Vault) -> dict[s
         "flags": [_plain(one) for one in work.flags.where(contributor=who)],
         "confirmations": [_plain(one) for one in work.confirmations.where(observation=ids)],
         "appeals": [_plain(one) for one in work.appeals.where(observation=ids)],
+        "responses": [_plain(one) for one in work.responses.where(subject=_subjects(observations))],
         "before": [json.loads(one) for one in notes if one],
     }
 
 
-HIDDEN = frozenset({"number", "pseudonym", "contributor", "token_sha256", "body_sha256"})
+def _subjects(observations: Iterable[Observation]) -> frozenset[str]:
+    """Return what an answer to somebody is about."""
+    found = {f"observation:{one.id}" for one in observations}
+    return frozenset(found | {f"incident:{one.incident}" for one in observations if one.incident})
+
+
+HIDDEN = frozenset({"by", "number", "pseudonym", "contributor", "token_sha256", "body_sha256"})
 """Fields that tell nobody anything about themselves."""
 
 

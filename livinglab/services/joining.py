@@ -2,17 +2,17 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from livinglab.domain.batches import Batch
 from livinglab.domain.geometry import Box
 from livinglab.domain.observations import Category, Observation, Status, Visibility
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
-from livinglab.domain.places import Place, PlaceOrigin
+from livinglab.domain.places import WHOLE_ZONE, Place, PlaceOrigin
 from livinglab.domain.privacy import PublicCount, public_count
 from livinglab.domain.readings import Bucket, Flag, Interval, Reading
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.things import Datastream, Thing, ThingState
 from livinglab.errors import InvalidError, NotFoundError
 from livinglab.ports import ReadingStore, UnitOfWork
@@ -212,7 +212,7 @@ def timeline(
         every: Length of a period of Readings.
         categories: The city's themes, with their privacy.
         timezone: IANA zone whose calendar months the Observations are counted by.
-        now: A personal theme's month is told once it is over.
+        now: Months that begin later are not told of.
         work: The transaction.
         readings: Where Readings are kept.
 
@@ -239,13 +239,17 @@ def timeline(
     }
     whole = Interval(*months_around(interval, timezone))
     said = [o for o in work.observations.at_place(key, whole) if _counts(o)]
+    personal = frozenset(one.key for one in categories.values() if one.privacy.personal)
+    published = work.aggregates.where(
+        category=personal, month=frozenset(start.date() for start in _months(whole))
+    )
     return Timeline(
         place=place,
         readings=found,
         expected={
             one.key: every.total_seconds() / (one.interval_s or DEFAULT_INTERVAL_S) for one in here
         },
-        observations=tuple(_periods(said, whole, categories, timezone, now)),
+        observations=tuple(_periods(place, said, published, whole, categories, timezone, now)),
     )
 
 
@@ -270,7 +274,9 @@ def _month(instant: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _periods(
+    place: Place,
     said: Iterable[Observation],
+    published: Iterable[Aggregate],
     whole: Interval,
     categories: Mapping[str, Category],
     timezone: str,
@@ -278,19 +284,29 @@ def _periods(
 ) -> list[Period]:
     """Count Observations by calendar month and category, under the k-rule.
 
-    Every month tells of every category, so that a hidden one is not told from an empty one; a
-    personal theme's month is told once it is over, so that nobody watches it grow.
+    Every month tells of every category, so that a hidden one is not told from an empty one. Of a
+    personal theme only what was published once is told, at the Place that stands for its Zone.
     """
     zone = ZoneInfo(timezone)
+    told: dict[tuple[date, str], PublicCount] = {}
+    for one in published:
+        alone = [WHOLE_ZONE + key for key in one.zones] == [place.key]
+        if alone or (one.month, one.category) not in told:
+            count = (one.n, one.contributors) if alone else (None, None)
+            told[one.month, one.category] = PublicCount(*count)
     cells: dict[tuple[datetime, str], list[Observation]] = {}
-    for one in said:
-        cells.setdefault((_month(one.occurred_at, zone), one.category), []).append(one)
-    return [
-        _period(start, category, cells.get((start, category.key), ()))
-        for start, end in pairwise(_months(whole))
-        for category in categories.values()
-        if (end if category.privacy.personal else start) <= now
-    ]
+    for each in said:
+        cells.setdefault((_month(each.occurred_at, zone), each.category), []).append(each)
+    found = []
+    for start in _months(whole):
+        for category in categories.values():
+            if not category.privacy.personal and start <= now:
+                inside = cells.get((start, category.key), ())
+                found.append(_period(start, category, inside))
+            elif (start.date(), category.key) in told:
+                hidden_or_not = told[start.date(), category.key]
+                found.append(Period(start=start, category=category.key, count=hidden_or_not))
+    return found
 
 
 def _period(start: datetime, category: Category, inside: Collection[Observation]) -> Period:
@@ -300,9 +316,8 @@ def _period(start: datetime, category: Category, inside: Collection[Observation]
 
 
 def _months(whole: Interval) -> Iterator[datetime]:
-    """Yield the first instant of each calendar month, and that of the month after the last."""
+    """Yield the first instant of each calendar month."""
     start = whole.start
     while start < whole.end:
         yield start
         start = (start + timedelta(days=32)).replace(day=1)
-    yield whole.end

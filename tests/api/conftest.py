@@ -1,11 +1,14 @@
 """A lab in memory behind its real front door."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.routing import Mount
 
 from api.app import create_app
 from livinglab.adapters.clocks import SettableClock
@@ -57,3 +60,26 @@ def client(lab: Lab) -> Iterator[TestClient]:
     """A program that asks it."""
     with TestClient(create_app(lab), raise_server_exceptions=False) as asking:
         yield asking
+
+
+def public_paths(app: FastAPI, known: dict[str, str]) -> set[str]:
+    """Return every address that can be read, with each parameter filled in."""
+    found = set()
+    for path in _paths(app.routes):
+        for name, value in known.items():
+            path = path.replace(f"{{{name}}}", value)  # noqa: PLW2901 - filled in, one by one
+        found |= {path.replace("{fmt}", fmt) for fmt in ("json", "xml")}
+    described = {path for path, methods in app.openapi()["paths"].items() if "get" in methods}
+    walked = set(_paths(app.routes))
+    assert described <= walked, "the framework keeps its routes elsewhere"
+    return found
+
+
+def _paths(routes: Iterable[Any], prefix: str = "") -> Iterator[str]:
+    for one in routes:
+        if isinstance(one, Mount):
+            yield from _paths(getattr(one.app, "routes", ()), prefix + one.path)
+        elif (included := getattr(one, "original_router", None)) is not None:
+            yield from _paths(included.routes, prefix)
+        elif "GET" in (getattr(one, "methods", None) or ()):
+            yield prefix + one.path

@@ -9,9 +9,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from starlette.routing import Mount
 
 from api.app import create_app
 from livinglab.adapters.clocks import SettableClock
@@ -23,6 +21,7 @@ from livinglab.domain.places import City, Place
 from livinglab.errors import NotFoundError
 from livinglab.ports import ObservationFilter
 from livinglab.services.keying import new_key
+from tests.api.conftest import public_paths
 from tests.photos import opened, quarters, telling_jpeg
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -173,22 +172,6 @@ def test_one_sees_everything_of_oneself(client, life):
     assert 401 == another.status_code
 
 
-def public_paths(app: FastAPI, known: dict[str, str], prefix: str = "") -> Iterator[str]:
-    """Yield every address that can be read without a key, with each parameter filled in."""
-    for route in app.routes:
-        if isinstance(route, Mount):
-            if isinstance(route.app, FastAPI):
-                yield from public_paths(route.app, known, prefix + route.path)
-            continue
-        if "GET" not in (getattr(route, "methods", None) or ()):
-            continue
-        path = prefix + route.path
-        for name, value in known.items():
-            path = path.replace(f"{{{name}}}", value)
-        for fmt in ("json", "xml"):
-            yield path.replace("{fmt}", fmt)
-
-
 def test_nobody_else_learns_any_of_it(client, lab, life):
     """Every public address, page, list and facade: none tells more than was published."""
     with lab.work(write=False) as work:
@@ -203,7 +186,7 @@ def test_nobody_else_learns_any_of_it(client, lab, life):
         "token": "1",
         "name": "course",
     }
-    paths = {*public_paths(client.app, known)}
+    paths = public_paths(client.app, known)
     paths |= {
         f"/incidents/{incident}",
         f"/media/{photo}",

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from livinglab.config import Settings
+from livinglab.services.aggregating import publish_due
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TOKEN = {"X-Contributor": "a" * 32}
@@ -284,8 +285,8 @@ def test_one_person_at_one_place_has_one_public_point(client):
     assert [[6.05, 45.05]] * 3 == found
 
 
-def test_a_personal_month_is_told_once_it_is_over(client):
-    """March is not over; February tells of ten people, and before them of an empty cell alike."""
+def test_a_personal_month_is_told_once_it_is_over(client, lab):
+    """March is not over; February tells of ten people from a week after its end on, for good."""
     key = {"Authorization": "Bearer submit-secret"}
     client.post("/observations", json=draft(category="noise", text=""), headers=key)
 
@@ -294,13 +295,22 @@ def test_a_personal_month_is_told_once_it_is_over(client):
         periods = client.get(url).json()["observations"]
         return [(one["month"][:7], one["n"]) for one in periods if one["category"] == "noise"]
 
-    alone = told()
+    before = told()
     for n in range(10):
         said = draft(category="noise", text="", occurred_at="2026-02-10T20:00:00Z")
         client.post("/observations", json=said, headers=key | {"X-Contributor": f"{n:032d}"})
 
-    assert [("2026-02", None)] == alone
-    assert [("2026-02", 10)] == told()
+    alone = told()
+    due = datetime(2026, 3, 7, 23, 0, tzinfo=UTC)  # 8 March in Paris
+    for instant, found in ((due - timedelta(minutes=1), []), (due, [("2026-02", 10)])):
+        lab.clock.advance_to(instant)
+        publish_due(lab.civic, lab.categories, timezone="Europe/Paris", now=lab.clock.now())
+        assert found == told()
+    late = draft(category="noise", text="", occurred_at="2026-02-10T20:00:00Z")
+    client.post("/observations", json=late, headers=key)
+    publish_due(lab.civic, lab.categories, timezone="Europe/Paris", now=lab.clock.now())
+
+    assert ([], [], [("2026-02", 10)]) == (before, alone, told())
 
 
 def test_impossible_times_are_told_what_is_wrong(client):

@@ -14,6 +14,7 @@ from livinglab.domain.observations import Channel
 from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
 from livinglab.domain.staff import StaffMember, StaffSession
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.voices import Stance, Support
 from livinglab.errors import ConflictError
 from livinglab.ports import CivicStore
@@ -111,6 +112,36 @@ def test_a_login_is_given_once_and_sessions_are_somebodys(store):
         assert [("plan", 3)] == [(one.scopes, one.wrong_codes) for one in work.staff.where()]
         work.staff_sessions.remove(work.staff_sessions.where(login="anna"))
         assert 0 == work.staff_sessions.count()
+
+
+def test_what_was_published_stays(store):
+    """No part of a month is published twice, and none is changed or forgotten."""
+
+    def part(n: int, category: str = "noise") -> Aggregate:
+        return Aggregate(
+            month=date(2026, 1, 1),
+            category=category,
+            part=n,
+            zones=["a", "b"],
+            n=None if category == "air" else 15,
+            contributors=10,
+            k=10,
+            published_at=NOW,
+        )
+
+    with store.work() as work:
+        work.aggregates.add([part(0), part(1), part(0, "air")])
+    with pytest.raises(ConflictError), store.work() as work:
+        work.aggregates.add([part(1)])
+    with pytest.raises(ConflictError), store.work() as work:
+        work.aggregates.remove(work.aggregates.where())
+
+    with store.work(write=False) as work:
+        found = work.aggregates.where(month={date(2026, 1, 1)}, category={"noise"})
+        assert [(0, ["a", "b"], 15), (1, ["a", "b"], 15)] == [
+            (one.part, one.zones, one.n) for one in found
+        ]
+        assert None is work.aggregates.one(category="air").n
 
 
 def test_one_voice_each(people):

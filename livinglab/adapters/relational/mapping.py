@@ -29,6 +29,7 @@ from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
 from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.staff import StaffMember, StaffSession
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 
@@ -66,6 +67,7 @@ _TABLES: dict[type, Table] = {
     EvaluationJob: tables.evaluation_job,
     Disturbance: tables.disturbance,
     AgreementFound: tables.agreement,
+    Aggregate: tables.aggregate,
     StaffMember: tables.staff,
     StaffSession: tables.staff_session,
     ApiKey: tables.api_key,

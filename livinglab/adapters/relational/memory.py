@@ -44,6 +44,7 @@ from livinglab.domain.places import Place, Zone
 from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.staff import StaffMember, StaffSession
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
@@ -142,6 +143,11 @@ _BATCH = Kind(
         ("Place", "key", one.place) if one.place is not None else ("Zone", "key", one.zone)
     ],
 )
+_AGGREGATE = Kind(
+    Aggregate,
+    lambda one: [("part", (one.month, one.category, one.part))],
+    append_only=True,
+)
 _STAFF = Kind(StaffMember, lambda one: [("login", one.login)])
 _STAFF_SESSION = Kind(
     StaffSession,
@@ -211,6 +217,7 @@ _KINDS: tuple[Kind[Any], ...] = (
     _RESPONSE,
     _PHOTO,
     _BATCH,
+    _AGGREGATE,
     _STAFF,
     _STAFF_SESSION,
     _QUARANTINED,
@@ -465,8 +472,12 @@ class _Observations:
                 here[one.category, one.status] = here.get((one.category, one.status), 0) + 1
         return counts
 
-    def count(self) -> int:
-        return len(self._observations)
+    def count(self, *, except_categories: Sequence[str] = ()) -> int:
+        left_out = set(except_categories)
+        return sum(one.category not in left_out for _, one in self._observations.peek())
+
+    def earliest(self) -> datetime | None:
+        return min((one.occurred_at for _, one in self._observations.peek()), default=None)
 
     def of_incident(self, incident: UUID) -> list[Observation]:
         return self._observations.where(lambda one: one.incident == incident)
@@ -818,6 +829,7 @@ class _Work:
         self.responses: ports.Collection[CityResponse] = self._collected(_RESPONSE)
         self.photos: ports.Collection[Photo] = self._collected(_PHOTO)
         self.batches: ports.Collection[Batch] = self._collected(_BATCH)
+        self.aggregates: ports.Collection[Aggregate] = self._collected(_AGGREGATE)
         self.staff: ports.Collection[StaffMember] = self._collected(_STAFF)
         self.staff_sessions: ports.Collection[StaffSession] = self._collected(_STAFF_SESSION)
         self.quarantine: ports.Quarantine = _Quarantine(self._of(_QUARANTINED))

@@ -481,10 +481,18 @@ class SqlObservations:
                 counts.setdefault(place, {})[category, status] = n
         return counts
 
-    def count(self) -> int:
+    def count(self, *, except_categories: Sequence[str] = ()) -> int:
         settle(self._session)
         asked = select(func.count()).select_from(tables.observation)
+        asked = asked.where(self._rows.category.not_in(except_categories))
         return self._session.execute(asked).scalar_one()
+
+    def earliest(self) -> datetime | None:
+        settle(self._session)
+        first: datetime | None = self._session.execute(
+            select(func.min(self._rows.occurred_at))
+        ).scalar_one()
+        return first
 
     def of_incident(self, incident: UUID) -> list[Observation]:
         asked = select(Observation).where(self._rows.incident == incident)

@@ -795,6 +795,23 @@ agreement = Table(
     sqlite_autoincrement=True,
 )
 
+aggregate = Table(
+    "aggregate",
+    metadata,
+    _number(),
+    Column("month", Date, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("zones", JSON, nullable=False),
+    Column("n", Integer),
+    Column("contributors", Integer),
+    Column("k", Integer, nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+    UniqueConstraint("month", "category", "part"),
+    sqlite_autoincrement=True,
+)
+"""Append-only."""
+
 staff = Table(
     "staff",
     metadata,

@@ -28,6 +28,7 @@ from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
 from livinglab.domain.photos import Photo
 from livinglab.domain.staff import StaffMember, StaffSession
+from livinglab.domain.suppression import Aggregate
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
 
@@ -62,6 +63,7 @@ class _Work:
         self.responses: ports.Collection[CityResponse] = SqlCollection(session, CityResponse)
         self.photos: ports.Collection[Photo] = SqlCollection(session, Photo)
         self.batches: ports.Collection[Batch] = SqlCollection(session, Batch)
+        self.aggregates: ports.Collection[Aggregate] = SqlCollection(session, Aggregate)
         self.staff: ports.Collection[StaffMember] = SqlCollection(session, StaffMember)
         self.staff_sessions: ports.Collection[StaffSession] = SqlCollection(session, StaffSession)
         self.quarantine: ports.Quarantine = repositories.SqlQuarantine(session)
