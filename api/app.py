@@ -32,6 +32,7 @@ from api.routes import (
     imports,
     incidents,
     initiatives,
+    letters,
     media,
     moderation,
     observations,
@@ -97,6 +98,7 @@ def create_app(
     app.state.limits = Limits(lab.settings.post_limit)
     app.state.wrong_keys = Limits(WRONG_KEYS)
     app.state.guesses, app.state.sign_ins = Limits(accounts.GUESSES), Limits(accounts.SIGN_INS)
+    app.state.letters = Limits(letters.LETTERS)
     app.state.airs = Answers()
     app.state.postings = Together(observations.serve_postings(lab))
     app.state.receiver = open_receiver(lab)
@@ -115,6 +117,7 @@ def create_app(
         incidents,
         voices,
         contributors,
+        letters,
         initiatives,
         media,
         moderation,

@@ -9,13 +9,15 @@ from threading import Event
 
 import structlog
 
-from livinglab.bootstrap import SEALED, Lab
+from livinglab.bootstrap import SEALED, Lab, office_of
 from livinglab.domain.observed_properties import OBSERVED_PROPERTIES
 from livinglab.errors import LabError
 from livinglab.services.aggregating import publish_due
 from livinglab.services.checking import VERSION
 from livinglab.services.exporting import name_datastreams
 from livinglab.services.learning import learn_intervals
+from livinglab.services.mailing import send_digests
+from livinglab.services.notifying import ask_whether_fixed
 from livinglab.services.picturing import sweep
 from livinglab.services.rechecking import note_version, recheck_due, redo_version
 
@@ -52,7 +54,11 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
     )
     if published:
         log.info("aggregates_published", months=published)
+    if (office := office_of(lab)) and (sent := send_digests(office, lab.civic, lab.clock.now())):
+        log.info("letters_sent", n=sent)
     if everything:
+        with lab.work() as work:
+            ask_whether_fixed(work, lab.clock.now())
         from livinglab.services.agreeing import compare_all  # noqa: PLC0415 - 60 MB, once a day
 
         found = compare_all(

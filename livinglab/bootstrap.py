@@ -21,6 +21,7 @@ from livinglab.ports import (
     CivicStore,
     Clock,
     Gazetteer,
+    Mailer,
     MediaFetcher,
     MediaStore,
     Publisher,
@@ -30,6 +31,7 @@ from livinglab.ports import (
 )
 from livinglab.services.importing import Importer, import_route, keep_table, kept_routes
 from livinglab.services.locating import known_names
+from livinglab.services.mailing import Office
 from livinglab.services.receiving import Receiver, http_routes
 from livinglab.services.recording import Recorder
 from livinglab.services.registering import Registry
@@ -58,6 +60,8 @@ class Lab:
     media: MediaStore
     fetcher: MediaFetcher
     gazetteer: Gazetteer
+    mailer: Mailer | None = None
+    """None: no letters are sent."""
     even_clock: bool = True
     """Whether its clock runs evenly; on one that leaps, when a message came says nothing."""
     resources: ExitStack = field(default_factory=ExitStack)
@@ -122,6 +126,7 @@ def open_lab(
             media=media,
             fetcher=fetcher,
             gazetteer=gazetteer,
+            mailer=_mailer(settings),
             resources=opening.pop_all(),
         )
 
@@ -262,6 +267,33 @@ def _gazetteer(settings: Settings, city: CityFile, civic: CivicStore) -> Gazette
     return addresses.JoinedGazetteer(addresses.FileGazetteer(Path(settings.addresses)), names)
 
 
+def _mailer(settings: Settings) -> Mailer | None:
+    from livinglab.adapters import mail  # noqa: PLC0415 - seldom needed
+
+    if not settings.smtp:
+        return None
+    if not settings.public_url:
+        raise SettingsError(mail.SETTING, "needs LIVINGLAB_PUBLIC_URL", "every letter has links")
+    if settings.smtp == "memory:":
+        return mail.MemoryMailer()
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    sender = settings.smtp_from or f"lab@{host}"
+    return mail.SmtpMailer(settings.smtp, sender=sender, password=settings.smtp_password())
+
+
+def office_of(lab: Lab) -> Office | None:
+    """Return where the letters of a lab come from; None: it sends none."""
+    if lab.mailer is None:
+        return None
+    return Office(
+        city=lab.city,
+        categories=lab.categories,
+        base=(lab.settings.public_url or "").rstrip("/"),
+        mailer=lab.mailer,
+        vault=lab.vault,
+    )
+
+
 def _adopt(plan: CityFile, civic: CivicStore) -> None:
     """Enter the Zones and Places of the city file that the database does not have yet."""
     with civic.work() as work:
@@ -329,6 +361,7 @@ def open_sandbox(lab: Lab) -> Lab:
         **dict.fromkeys(("readings", "civic", "vault", "media"), "memory:"),
         "city": None,
         "addresses": "",
+        "smtp": "",
     }
     with lab.work(write=False) as work:
         plan = CityFile(

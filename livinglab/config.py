@@ -70,6 +70,17 @@ class Settings(BaseSettings):
     `label`, or `street`, `number`, `postcode` and `city`; `lat` and `lon`), a GeoJSON file, or the
     URL of a Nominatim server. Empty: these names only."""
 
+    smtp: str = ""
+    """Mail server that takes letters to citizens: `smtp://[USER@]HOST[:PORT]` (with STARTTLS where
+    it is offered) or `smtps://…`. Empty: no letters are sent, and what is new waits. Needs
+    `LIVINGLAB_PUBLIC_URL`."""
+
+    smtp_password_file: Path | None = None
+    """File that holds the password of the mail server's user and nothing else."""
+
+    smtp_from: str = ""
+    """Address that letters come from. Empty: `lab@` and the host of the public URL."""
+
     broker: str = "local"
     """`local` starts one; else `mqtt://HOST:PORT` or `mqtts://HOST:PORT`."""
 
@@ -115,6 +126,10 @@ class Settings(BaseSettings):
     def broker_password(self) -> str | None:
         """Read the broker's password from its file."""
         return _secret("LIVINGLAB_BROKER_PASSWORD_FILE", self.broker_password_file)
+
+    def smtp_password(self) -> str | None:
+        """Read the mail server's password from its file."""
+        return _secret("LIVINGLAB_SMTP_PASSWORD_FILE", self.smtp_password_file)
 
     def influxdb_token(self) -> str | None:
         """Read InfluxDB's token from its file."""

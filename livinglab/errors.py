@@ -16,6 +16,7 @@ LabError
 │   └── ClientKeyReusedError     same client_key, another Observation
 ├── InvalidError               a payload that breaks a rule, with its path
 │   └── AddressUnclearError      an address that several could be meant by
+├── LetterRefusedError         a letter that no mail server will take
 ├── UnauthorizedError          no valid key where one is needed
 ├── ForbiddenError             a valid key without the scope
 ├── LimitExceededError         too many in too short a time
@@ -122,6 +123,13 @@ class InvalidError(LabError):
         super().__init__(f"{path}: {detail}")
         self.path = path
         self.detail = detail
+
+
+class LetterRefusedError(LabError):
+    """No mail server will ever take this letter; the reason names no address."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the letter cannot be sent: {reason}")
 
 
 class AddressUnclearError(InvalidError):

@@ -26,6 +26,7 @@ from livinglab.domain.indicators import (
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
+from livinglab.domain.notices import EmailCode, Letter, Mailbox, Notice, OptOut
 from livinglab.domain.observations import (
     Observation,
     PlaceLink,
@@ -707,6 +708,9 @@ class UnitOfWork(Protocol):
     responses: Collection[CityResponse]
     photos: Collection[Photo]
     batches: Collection[Batch]
+    notices: Collection[Notice]
+    opt_outs: Collection[OptOut]
+    email_codes: Collection[EmailCode]
     aggregates: Collection[Aggregate]
     staff: Collection[StaffMember]
     staff_sessions: Collection[StaffSession]
@@ -769,8 +773,28 @@ class Vault(Protocol):
         """Return one of these notes."""
         ...
 
+    def open_mailbox(self, mailbox: Mailbox) -> None:
+        """Keep or replace the Mailbox of a pseudonym."""
+        ...
+
+    def mailboxes(self) -> list[Mailbox]:
+        """List them by pseudonym."""
+        ...
+
+    def mailbox(self, pseudonym: str) -> Mailbox | None:
+        """Return the one of a pseudonym."""
+        ...
+
+    def mailbox_of(self, token: str) -> Mailbox | None:
+        """Return the one whose letters a link ends."""
+        ...
+
+    def close_mailbox(self, pseudonym: str) -> bool:
+        """Forget the Mailbox of a pseudonym; tell whether there was one."""
+        ...
+
     def erase(self, pseudonym: str) -> bool:
-        """Forget Contact and notes of a pseudonym for good; tell whether there were any."""
+        """Forget all that is kept of a pseudonym for good; tell whether there was any."""
         ...
 
     def ping(self) -> str:
@@ -779,6 +803,19 @@ class Vault(Protocol):
 
     def close(self) -> None:
         """Let go of everything; a second call does nothing."""
+        ...
+
+
+class Mailer(Protocol):
+    """Hands letters to whoever delivers them."""
+
+    def send(self, letter: Letter) -> None:
+        """Hand a letter over: when this returns, somebody else answers for it.
+
+        Raises:
+            LetterRefusedError: It will never be taken: there is no such address.
+            UnavailableError: It was not taken now; it may be sent again.
+        """
         ...
 
 

@@ -80,10 +80,12 @@ def _templates() -> Environment:
     return environment
 
 
-def page(request: Request, template: str, **facts: object) -> HTMLResponse:
-    """Render a page in the city's first language and direction."""
+def page(
+    request: Request, template: str, *, in_language: str | None = None, **facts: object
+) -> HTMLResponse:
+    """Render a page in a language, or the city's first one, and its direction."""
     lab: Lab = request.app.state.lab
-    lang = lab.city.languages[0]
+    lang = in_language or lab.city.languages[0]
     text = (
         _templates()
         .get_template(template)

@@ -98,7 +98,7 @@ def donate(
 def own_data(contributor: Contributor, work: UnitOfWork, vault: Vault) -> dict[str, Any]:
     """Return everything that is kept of somebody, for themselves alone."""
     who = contributor.pseudonym
-    contact = vault.get(who)
+    contact, mailbox = vault.get(who), vault.mailbox(who)
     observations = work.observations.of_contributor(who)
     ids = frozenset(one.id for one in observations)
     notes = [
@@ -110,6 +110,9 @@ def own_data(contributor: Contributor, work: UnitOfWork, vault: Vault) -> dict[s
     return {
         "contributor": _plain(contributor),
         "contact": _plain(contact) if contact else None,
+        "mailbox": _plain(mailbox) if mailbox else None,
+        "notices": [_plain(one) for one in work.notices.where(recipient=who)],
+        "opt_outs": [_plain(one) for one in work.opt_outs.where(recipient=who)],
         "consents": [_plain(one) for one in work.consents.where(contributor=who)],
         "donations": [_plain(one) for one in work.donations.where(contributor=who)],
         "observations": [_plain(one) for one in observations],
@@ -131,7 +134,18 @@ def _subjects(observations: Iterable[Observation]) -> frozenset[str]:
     return frozenset(found | {f"incident:{one.incident}" for one in observations if one.incident})
 
 
-HIDDEN = frozenset({"by", "number", "pseudonym", "contributor", "token_sha256", "body_sha256"})
+HIDDEN = frozenset(
+    {
+        "by",
+        "token",
+        "recipient",
+        "number",
+        "pseudonym",
+        "contributor",
+        "token_sha256",
+        "body_sha256",
+    }
+)
 """Fields that tell nobody anything about themselves."""
 
 
@@ -206,6 +220,9 @@ def erase(
     for flag in work.flags.where(contributor=who):
         flag.contributor, flag.note = ghost.pseudonym, ""
         rows += 1
+    work.notices.remove(work.notices.where(recipient=who))
+    work.opt_outs.remove(work.opt_outs.where(recipient=who))
+    work.email_codes.remove(work.email_codes.where(contributor=who))
     work.consents.remove(work.consents.where(contributor=who))
     work.donations.remove(work.donations.where(contributor=who))
     work.contributors.remove(contributor)

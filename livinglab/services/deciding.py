@@ -3,9 +3,11 @@
 from datetime import datetime
 
 from livinglab.domain.incidents import Confirmation, Outcome, Phase
+from livinglab.domain.notices import News
 from livinglab.domain.observations import Observation, Status, StatusEvent, Visibility
 from livinglab.errors import ConflictError, InvalidError
 from livinglab.ports import UnitOfWork
+from livinglab.services.notifying import tell_of_state
 
 CONTRIBUTOR = "contributor"
 
@@ -38,6 +40,7 @@ def close(
         return
     observation.status, observation.outcome, observation.phase = Status.CLOSED, outcome, None
     keep_state(observation, by=by, note=note, work=work, now=now)
+    tell_of_state(observation, News.CLOSED, note, work, now)
 
 
 def reopen(
@@ -55,6 +58,7 @@ def reopen(
         raise ConflictError(f"Observation {observation.id} is open")
     observation.status, observation.outcome = Status.OPEN, None
     keep_state(observation, by=by, note=note, work=work, now=now)
+    tell_of_state(observation, News.REOPENED, note, work, now)
     incident = work.incidents.one(id=observation.incident) if observation.incident else None
     if incident is not None:
         incident.ended_at = incident.end_reason = None
@@ -74,6 +78,7 @@ def progress(
         return
     observation.phase = phase
     keep_state(observation, by=by, note=note, work=work, now=now)
+    tell_of_state(observation, News.PROGRESS, note, work, now)
 
 
 def confirm(

@@ -8,6 +8,7 @@ from livinglab.domain.answers import CityResponse, Responsibility, responsible
 from livinglab.domain.observations import Category, Observation, Status, Visibility
 from livinglab.errors import ConflictError, InvalidError
 from livinglab.ports import ObservationFilter, UnitOfWork
+from livinglab.services.notifying import tell_of_response
 from livinglab.services.voicing import exists
 
 PAGE = 500
@@ -68,6 +69,7 @@ def respond(reply: Reply, *, by: str, work: UnitOfWork, now: datetime) -> CityRe
         published_at=now,
     )
     work.responses.add([made])
+    tell_of_response(made, work)
     return made
 
 

@@ -13,6 +13,8 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from livinglab.adapters.clocks import SettableClock
+from livinglab.adapters.mail import MemoryMailer
+from livinglab.adapters.relational.memory import MemoryVault
 from livinglab.bootstrap import Lab, open_lab
 from livinglab.cli.people import erase_contributor
 from livinglab.config import DEFAULT_CATEGORIES, DEFAULT_ROUTES, CityFile, Settings
@@ -21,6 +23,8 @@ from livinglab.domain.places import City, Place
 from livinglab.errors import NotFoundError
 from livinglab.ports import ObservationFilter
 from livinglab.services.keying import new_key
+from livinglab.services.mailing import Office, begin_email
+from livinglab.services.observing import contributor_of
 from tests.api.conftest import public_paths
 from tests.photos import opened, quarters, telling_jpeg
 
@@ -44,11 +48,21 @@ SECRETS = (
     "marked-answer",
     "marked-address",
     "marked@example.org",
+    "marked-mailbox@example.org",
     "+33 1 23 45 67 89",
     "Marked Name",
     "marked-stratum",
     "6.050123456",
     "45.050098765",
+)
+
+
+AN_OFFICE = Office(
+    city=City(key="testcity", name="Testcity", timezone="UTC"),
+    categories={},
+    base="https://lab.example",
+    mailer=MemoryMailer(),
+    vault=MemoryVault(),
 )
 
 
@@ -134,6 +148,16 @@ def life(client) -> str:
     ask("POST", f"/moderation/media/{key}/release", headers=MODERATOR)
     ask("PUT", "/me/consents", purpose="strata", version="1", given=True)
     ask("PUT", "/me/strata", levels={"age": "marked-stratum"})
+    ask("PUT", "/me/topics", topics=["answers"])
+    proved = {"email": "marked-mailbox@example.org", "code": "22222222"}
+    kept = client.app.state.lab
+    with kept.work() as work:
+        who = contributor_of(TOKEN, work, NOW)
+        letter = begin_email(who, proved["email"], "fr", AN_OFFICE, work, NOW)
+    proved["code"] = letter.text.split("Votre code est ")[1][:8]
+    ask("POST", "/me/email/verify", **proved)
+    with kept.work() as work:  # and asked for another one, which nobody has shown yet
+        begin_email(contributor_of(TOKEN, work, NOW), "another@x.yz", "fr", AN_OFFICE, work, NOW)
     return str(posted)
 
 
@@ -236,6 +260,9 @@ def test_erasing_leaves_nothing(client, lab, life, tmp_path):
         assert (None, None, None, "") == (one.lon, one.lat, one.accuracy_m, one.text)
         assert work.contributors.get(who) is None
         assert 1 == work.erasures.count()
+        for kept in (work.notices, work.opt_outs, work.email_codes):
+            assert 0 == kept.count()
+    assert [] == lab.vault.mailboxes()
     assert lab.vault.get(who) is None
     assert [] == [*tmp_path.rglob("*.jpg")]
     assert before == client.get("/places/square").json()["observations"]

@@ -10,6 +10,7 @@ from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Contributor
 from livinglab.domain.incidents import EndReason, Incident
 from livinglab.domain.moderation import Deed, ModerationAction
+from livinglab.domain.notices import EmailCode, News, Notice, OptOut, Topic
 from livinglab.domain.observations import Channel
 from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
@@ -142,6 +143,43 @@ def test_what_was_published_stays(store):
             (one.part, one.zones, one.n) for one in found
         ]
         assert None is work.aggregates.one(category="air").n
+
+
+def test_nobody_hears_of_anything_twice(people):
+    """The database itself refuses a second Notice, a second refusal to hear, a second code."""
+
+    def notice(who: str, event: str = "closed:1") -> Notice:
+        return Notice(
+            recipient=who,
+            topic=Topic.ANSWERS,
+            event=event,
+            news=News.CLOSED,
+            facts={"place": "Square", "outcome": None},
+            at=NOW,
+        )
+
+    def code(who: str) -> EmailCode:
+        return EmailCode(contributor=who, digest="d", expires_at=NOW)
+
+    out = OptOut(recipient="a", topic=Topic.QUESTIONS, at=NOW)
+    with people.work() as work:
+        work.notices.add([notice("a"), notice("b"), notice("a", "closed:2")])
+        work.opt_outs.add([out])
+        work.email_codes.add([code("a")])
+    for kind, wrong in (
+        ("notices", notice("a")),
+        ("opt_outs", OptOut(recipient="a", topic=Topic.QUESTIONS, at=NOW)),
+        ("email_codes", code("a")),
+        ("email_codes", code("nobody")),
+    ):
+        with pytest.raises(ConflictError), people.work() as work:
+            getattr(work, kind).add([wrong])
+
+    with people.work() as work:
+        work.notices.one(recipient="b").sent_at = NOW
+        waiting = [work.notices.count(recipient=who, sent_at=None) for who in "ab"]
+        assert [2, 0] == waiting
+        assert {"place": "Square", "outcome": None} == work.notices.one(recipient="b").facts
 
 
 def test_one_voice_each(people):

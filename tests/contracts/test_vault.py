@@ -9,6 +9,7 @@ import pytest
 from livinglab.adapters.relational.memory import MemoryVault
 from livinglab.adapters.relational.vault import SqlVault
 from livinglab.domain.contributors import Contact
+from livinglab.domain.notices import Mailbox
 from livinglab.ports import Vault
 
 
@@ -69,3 +70,17 @@ def test_erased_contact_is_not_in_the_file(tmp_path):
 
     assert b"planted@example.org" not in file.read_bytes()
     assert 0o600 == file.stat().st_mode & 0o777
+
+
+def test_a_mailbox_is_found_by_its_person_and_by_its_link(vault):
+    """The last one counts; it goes by itself, or with everything else of its person."""
+    for token in ("old", "new"):
+        vault.open_mailbox(Mailbox(pseudonym="p", email="p@x.yz", lang="fr", token=token))
+    vault.open_mailbox(Mailbox(pseudonym="o", email="p@x.yz", lang="ar", token="other"))
+
+    assert ["other", "new"] == [one.token for one in vault.mailboxes()]
+    assert ("p", None) == (vault.mailbox_of("new").pseudonym, vault.mailbox_of("old"))
+    assert ("ar", None) == (vault.mailbox("o").lang, vault.mailbox("q"))
+    assert [True, False] == [vault.close_mailbox("o"), vault.close_mailbox("o")]
+    assert [True, False] == [vault.erase("p"), vault.erase("p")]
+    assert [] == vault.mailboxes()

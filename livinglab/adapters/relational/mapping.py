@@ -25,6 +25,7 @@ from livinglab.domain.indicators import (
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import Quarantined
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
+from livinglab.domain.notices import EmailCode, Notice, OptOut
 from livinglab.domain.observations import Observation, PlaceLink, StatusEvent
 from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
@@ -67,6 +68,9 @@ _TABLES: dict[type, Table] = {
     EvaluationJob: tables.evaluation_job,
     Disturbance: tables.disturbance,
     AgreementFound: tables.agreement,
+    Notice: tables.notice,
+    OptOut: tables.opt_out,
+    EmailCode: tables.email_code,
     Aggregate: tables.aggregate,
     StaffMember: tables.staff,
     StaffSession: tables.staff_session,

@@ -32,6 +32,7 @@ from livinglab.domain.indicators import (
 from livinglab.domain.initiatives import Disturbance, Initiative, InitiativeArea
 from livinglab.domain.ledger import LedgerLine, Quarantined, QuarantineState, Tally
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
+from livinglab.domain.notices import EmailCode, Mailbox, Notice, OptOut
 from livinglab.domain.observations import (
     Observation,
     PlaceLink,
@@ -143,6 +144,13 @@ _BATCH = Kind(
         ("Place", "key", one.place) if one.place is not None else ("Zone", "key", one.zone)
     ],
 )
+_NOTICE = Kind(Notice, lambda one: [("event", (one.recipient, one.topic, one.event))])
+_OPT_OUT = Kind(OptOut, lambda one: [("topic", (one.recipient, one.topic))])
+_EMAIL_CODE = Kind(
+    EmailCode,
+    lambda one: [("contributor", one.contributor)],
+    lambda one: [("Contributor", "pseudonym", one.contributor)],
+)
 _AGGREGATE = Kind(
     Aggregate,
     lambda one: [("part", (one.month, one.category, one.part))],
@@ -217,6 +225,9 @@ _KINDS: tuple[Kind[Any], ...] = (
     _RESPONSE,
     _PHOTO,
     _BATCH,
+    _NOTICE,
+    _OPT_OUT,
+    _EMAIL_CODE,
     _AGGREGATE,
     _STAFF,
     _STAFF_SESSION,
@@ -829,6 +840,9 @@ class _Work:
         self.responses: ports.Collection[CityResponse] = self._collected(_RESPONSE)
         self.photos: ports.Collection[Photo] = self._collected(_PHOTO)
         self.batches: ports.Collection[Batch] = self._collected(_BATCH)
+        self.notices: ports.Collection[Notice] = self._collected(_NOTICE)
+        self.opt_outs: ports.Collection[OptOut] = self._collected(_OPT_OUT)
+        self.email_codes: ports.Collection[EmailCode] = self._collected(_EMAIL_CODE)
         self.aggregates: ports.Collection[Aggregate] = self._collected(_AGGREGATE)
         self.staff: ports.Collection[StaffMember] = self._collected(_STAFF)
         self.staff_sessions: ports.Collection[StaffSession] = self._collected(_STAFF_SESSION)
@@ -939,6 +953,7 @@ class MemoryVault:
         """Begin empty."""
         self._contacts: dict[str, Contact] = {}
         self._notes: dict[tuple[str, str], str] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
 
     def put(self, contact: Contact) -> None:
         """Keep or replace the Contact of a pseudonym."""
@@ -954,7 +969,28 @@ class MemoryVault:
         notes = [key for key in self._notes if key[0] == pseudonym]
         for key in notes:
             del self._notes[key]
-        return self._contacts.pop(pseudonym, None) is not None or bool(notes)
+        gone = self._contacts.pop(pseudonym, None), self._mailboxes.pop(pseudonym, None)
+        return any(gone) or bool(notes)
+
+    def open_mailbox(self, mailbox: Mailbox) -> None:
+        """Keep or replace the Mailbox of a pseudonym."""
+        self._mailboxes[mailbox.pseudonym] = mailbox
+
+    def mailboxes(self) -> list[Mailbox]:
+        """List them by pseudonym."""
+        return [self._mailboxes[key] for key in sorted(self._mailboxes)]
+
+    def mailbox(self, pseudonym: str) -> Mailbox | None:
+        """Return the one of a pseudonym."""
+        return self._mailboxes.get(pseudonym)
+
+    def mailbox_of(self, token: str) -> Mailbox | None:
+        """Return the one whose letters a link ends."""
+        return next((one for one in self._mailboxes.values() if one.token == token), None)
+
+    def close_mailbox(self, pseudonym: str) -> bool:
+        """Forget the Mailbox of a pseudonym; tell whether there was one."""
+        return self._mailboxes.pop(pseudonym, None) is not None
 
     def note(self, pseudonym: str, name: str, text: str) -> None:
         """Keep what somebody had posted before it was changed."""

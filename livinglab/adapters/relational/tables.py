@@ -45,6 +45,7 @@ from livinglab.domain.indicators import Expected, JobState, Transform
 from livinglab.domain.initiatives import Role
 from livinglab.domain.ledger import QuarantineState, Tally
 from livinglab.domain.moderation import Deed, FlagReason
+from livinglab.domain.notices import News, Topic
 from livinglab.domain.observations import Channel, ObservationKind, Status, Visibility
 from livinglab.domain.places import JoinMethod, PlaceOrigin, ZoneKind
 from livinglab.domain.things import ThingState, datastream_key, thing_key
@@ -792,6 +793,43 @@ agreement = Table(
     Column("computed_at", UtcDateTime, nullable=False),
     Column("document", JSON, nullable=False),
     UniqueConstraint("subject", "category", "observed_property"),
+    sqlite_autoincrement=True,
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    _number(),
+    Column("recipient", Text, nullable=False),
+    Column("topic", _one_of(Topic, "topic"), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("news", _one_of(News, "news"), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    UniqueConstraint("recipient", "topic", "event"),
+    sqlite_autoincrement=True,
+)
+
+opt_out = Table(
+    "opt_out",
+    metadata,
+    _number(),
+    Column("recipient", Text, nullable=False),
+    Column("topic", _one_of(Topic, "topic"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("recipient", "topic"),
+    sqlite_autoincrement=True,
+)
+
+email_code = Table(
+    "email_code",
+    metadata,
+    _number(),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("tries", Integer, nullable=False),
     sqlite_autoincrement=True,
 )
 

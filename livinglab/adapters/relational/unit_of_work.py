@@ -26,6 +26,7 @@ from livinglab.domain.batches import Batch
 from livinglab.domain.contributors import Consent, Donation, Erasure
 from livinglab.domain.incidents import Confirmation, Incident, IncidentLink
 from livinglab.domain.moderation import AbuseFlag, Appeal, ModerationAction
+from livinglab.domain.notices import EmailCode, Notice, OptOut
 from livinglab.domain.photos import Photo
 from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.suppression import Aggregate
@@ -63,6 +64,9 @@ class _Work:
         self.responses: ports.Collection[CityResponse] = SqlCollection(session, CityResponse)
         self.photos: ports.Collection[Photo] = SqlCollection(session, Photo)
         self.batches: ports.Collection[Batch] = SqlCollection(session, Batch)
+        self.notices: ports.Collection[Notice] = SqlCollection(session, Notice)
+        self.opt_outs: ports.Collection[OptOut] = SqlCollection(session, OptOut)
+        self.email_codes: ports.Collection[EmailCode] = SqlCollection(session, EmailCode)
         self.aggregates: ports.Collection[Aggregate] = SqlCollection(session, Aggregate)
         self.staff: ports.Collection[StaffMember] = SqlCollection(session, StaffMember)
         self.staff_sessions: ports.Collection[StaffSession] = SqlCollection(session, StaffSession)

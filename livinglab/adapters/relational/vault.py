@@ -1,8 +1,9 @@
 """The Vault: contact data in a database of its own, erasable alone."""
 
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Column, MetaData, Table, Text, delete, insert, select
+from sqlalchemy import Column, MetaData, Select, Table, Text, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from livinglab.adapters.relational.engine import (
@@ -13,6 +14,7 @@ from livinglab.adapters.relational.engine import (
     writing,
 )
 from livinglab.domain.contributors import Contact
+from livinglab.domain.notices import Mailbox
 
 PART = "the Vault"
 
@@ -31,6 +33,14 @@ _note = Table(
     Column("pseudonym", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("text", Text, nullable=False),
+)
+_mailbox = Table(
+    "mailbox",
+    _metadata,
+    Column("pseudonym", Text, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("lang", Text, nullable=False),
+    Column("token", Text, nullable=False, unique=True),
 )
 
 
@@ -77,9 +87,42 @@ class SqlVault:
         with connections(PART), writing(self._engine).begin() as connection:
             gone = [
                 connection.execute(delete(one).where(one.c.pseudonym == pseudonym)).rowcount
-                for one in (_contact, _note)
+                for one in (_contact, _note, _mailbox)
             ]
         return any(gone)
+
+    def open_mailbox(self, mailbox: Mailbox) -> None:
+        """Keep or replace a Mailbox: see `ports.Vault`."""
+        facts = {"email": mailbox.email, "lang": mailbox.lang, "token": mailbox.token}
+        upsert = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
+        new = upsert(_mailbox).values(pseudonym=mailbox.pseudonym, **facts)
+        kept = new.on_conflict_do_update(index_elements=["pseudonym"], set_=facts)
+        with connections(PART), writing(self._engine).begin() as connection:
+            connection.execute(kept)
+
+    def mailboxes(self) -> list[Mailbox]:
+        """List them: see `ports.Vault`."""
+        return self._mailboxes(select(_mailbox).order_by(_mailbox.c.pseudonym))
+
+    def mailbox(self, pseudonym: str) -> Mailbox | None:
+        """Return one: see `ports.Vault`."""
+        found = self._mailboxes(select(_mailbox).where(_mailbox.c.pseudonym == pseudonym))
+        return found[0] if found else None
+
+    def mailbox_of(self, token: str) -> Mailbox | None:
+        """Return the one whose letters a link ends: see `ports.Vault`."""
+        found = self._mailboxes(select(_mailbox).where(_mailbox.c.token == token))
+        return found[0] if found else None
+
+    def close_mailbox(self, pseudonym: str) -> bool:
+        """Forget one: see `ports.Vault`."""
+        gone = delete(_mailbox).where(_mailbox.c.pseudonym == pseudonym)
+        with connections(PART), writing(self._engine).begin() as connection:
+            return bool(connection.execute(gone).rowcount)
+
+    def _mailboxes(self, asked: Select[Any]) -> list[Mailbox]:
+        with connections(PART), self._engine.connect() as connection:
+            return [Mailbox(**row._mapping) for row in connection.execute(asked)]  # noqa: SLF001 - SQLAlchemy's public name for it
 
     def note(self, pseudonym: str, name: str, text: str) -> None:
         """Keep a note: see `ports.Vault`."""
