@@ -38,6 +38,7 @@ from api.routes import (
     observations,
     places,
     readings,
+    sms,
     voices,
 )
 from api.together import Together
@@ -98,6 +99,7 @@ def create_app(
     app.state.limits = Limits(lab.settings.post_limit)
     app.state.wrong_keys = Limits(WRONG_KEYS)
     app.state.guesses, app.state.sign_ins = Limits(accounts.GUESSES), Limits(accounts.SIGN_INS)
+    app.state.texts = Limits(lab.settings.post_limit)
     app.state.letters = Limits(letters.LETTERS)
     app.state.airs = Answers()
     app.state.postings = Together(observations.serve_postings(lab))
@@ -108,6 +110,7 @@ def create_app(
     for one in (
         observations,
         batches,
+        sms,
         aggregates,
         health,
         places,

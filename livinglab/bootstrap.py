@@ -62,6 +62,8 @@ class Lab:
     gazetteer: Gazetteer
     mailer: Mailer | None = None
     """None: no letters are sent."""
+    texter: Mailer | None = None
+    """The same for telephones."""
     even_clock: bool = True
     """Whether its clock runs evenly; on one that leaps, when a message came says nothing."""
     resources: ExitStack = field(default_factory=ExitStack)
@@ -127,6 +129,7 @@ def open_lab(
             fetcher=fetcher,
             gazetteer=gazetteer,
             mailer=_mailer(settings),
+            texter=_texter(settings),
             resources=opening.pop_all(),
         )
 
@@ -281,15 +284,29 @@ def _mailer(settings: Settings) -> Mailer | None:
     return mail.SmtpMailer(settings.smtp, sender=sender, password=settings.smtp_password())
 
 
+def _texter(settings: Settings) -> Mailer | None:
+    from livinglab.adapters import sms  # noqa: PLC0415 - seldom needed
+
+    if not settings.sms:
+        return None
+    secret = settings.sms_secret()
+    if not secret:
+        raise SettingsError(
+            sms.SETTING, "needs LIVINGLAB_SMS_SECRET_FILE", "messages are signed with it"
+        )
+    return sms.HttpTexter(settings.sms, secret)
+
+
 def office_of(lab: Lab) -> Office | None:
     """Return where the letters of a lab come from; None: it sends none."""
-    if lab.mailer is None:
+    if lab.mailer is None and lab.texter is None:
         return None
     return Office(
         city=lab.city,
         categories=lab.categories,
         base=(lab.settings.public_url or "").rstrip("/"),
         mailer=lab.mailer,
+        texter=lab.texter,
         vault=lab.vault,
     )
 
@@ -362,6 +379,8 @@ def open_sandbox(lab: Lab) -> Lab:
         "city": None,
         "addresses": "",
         "smtp": "",
+        "sms": "",
+        "sms_secret_file": None,
     }
     with lab.work(write=False) as work:
         plan = CityFile(

@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     smtp_from: str = ""
     """Address that letters come from. Empty: `lab@` and the host of the public URL."""
 
+    sms: str = ""
+    """Address of the gateway that takes short messages to citizens: `https://…`, where each is
+    posted as JSON (`to`, `text`, `id`). Empty: none are sent."""
+
+    sms_secret_file: Path | None = None
+    """File that holds what the gateway's calls, and ours, are signed with. Unset: `POST /sms` is
+    closed."""
+
     broker: str = "local"
     """`local` starts one; else `mqtt://HOST:PORT` or `mqtts://HOST:PORT`."""
 
@@ -130,6 +138,10 @@ class Settings(BaseSettings):
     def smtp_password(self) -> str | None:
         """Read the mail server's password from its file."""
         return _secret("LIVINGLAB_SMTP_PASSWORD_FILE", self.smtp_password_file)
+
+    def sms_secret(self) -> str | None:
+        """Read what calls of the SMS gateway are signed with."""
+        return _secret("LIVINGLAB_SMS_SECRET_FILE", self.sms_secret_file)
 
     def influxdb_token(self) -> str | None:
         """Read InfluxDB's token from its file."""

@@ -49,6 +49,7 @@ from livinglab.domain.readings import (
 )
 from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.suppression import Aggregate
+from livinglab.domain.texting import Conversation, TextMessage
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 
@@ -711,6 +712,8 @@ class UnitOfWork(Protocol):
     notices: Collection[Notice]
     opt_outs: Collection[OptOut]
     email_codes: Collection[EmailCode]
+    conversations: Collection[Conversation]
+    text_messages: Collection[TextMessage]
     aggregates: Collection[Aggregate]
     staff: Collection[StaffMember]
     staff_sessions: Collection[StaffSession]

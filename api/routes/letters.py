@@ -13,6 +13,7 @@ from api.routes.contributors import PRIVATE, own
 from livinglab.bootstrap import Lab, office_of
 from livinglab.domain.notices import Topic
 from livinglab.errors import UnauthorizedError, UnavailableError
+from livinglab.ports import Mailer
 from livinglab.services import mailing, notifying
 from livinglab.services.mailing import Office
 
@@ -52,7 +53,7 @@ class TopicsIn(_In):
 @router.post("/me/email", status_code=202)
 def begin_email(body: EmailIn, request: Request, lab: LabDep, token: TokenDep = None) -> Response:
     """Have a code sent to an address; it is kept once the code was shown."""
-    office = _office(lab)
+    office, mailer = _office(lab)
     limits = request.app.state.letters
     limits.take(f"network {network_of(request)}", "letters")
     limits.take(f"address {mailing.normal(body.email)}", "letters")
@@ -60,7 +61,7 @@ def begin_email(body: EmailIn, request: Request, lab: LabDep, token: TokenDep = 
         who = own(token, work)
         lang = mailing.checked_lang(body.lang, lab.city)
         letter = mailing.begin_email(who, body.email, lang, office, work, lab.clock.now())
-    office.mailer.send(letter)
+    mailer.send(letter)
     return json_response({"sent": True}, 202, PRIVATE)
 
 
@@ -135,8 +136,8 @@ def _topics(wanted: set[Topic]) -> dict[str, Any]:
     return {"topics": [one.value for one in Topic if one in wanted]}
 
 
-def _office(lab: Lab) -> Office:
+def _office(lab: Lab) -> tuple[Office, Mailer]:
     found = office_of(lab)
-    if found is None:
+    if found is None or found.mailer is None:
         raise UnavailableError("mail", "is not set up: this lab sends no letters")
-    return found
+    return found, found.mailer

@@ -112,6 +112,7 @@ def own_data(contributor: Contributor, work: UnitOfWork, vault: Vault) -> dict[s
         "contact": _plain(contact) if contact else None,
         "mailbox": _plain(mailbox) if mailbox else None,
         "notices": [_plain(one) for one in work.notices.where(recipient=who)],
+        "conversations": [_plain(one) for one in work.conversations.where(contributor=who)],
         "opt_outs": [_plain(one) for one in work.opt_outs.where(recipient=who)],
         "consents": [_plain(one) for one in work.consents.where(contributor=who)],
         "donations": [_plain(one) for one in work.donations.where(contributor=who)],
@@ -223,6 +224,7 @@ def erase(
     work.notices.remove(work.notices.where(recipient=who))
     work.opt_outs.remove(work.opt_outs.where(recipient=who))
     work.email_codes.remove(work.email_codes.where(contributor=who))
+    work.conversations.remove(work.conversations.where(contributor=who))
     work.consents.remove(work.consents.where(contributor=who))
     work.donations.remove(work.donations.where(contributor=who))
     work.contributors.remove(contributor)

@@ -31,6 +31,7 @@ from livinglab.domain.notices import (
 )
 from livinglab.domain.observations import Category
 from livinglab.domain.places import City
+from livinglab.domain.texting import TEL
 from livinglab.errors import InvalidError, LetterRefusedError
 from livinglab.ports import CivicStore, Mailer, UnitOfWork, Vault
 from livinglab.services.notifying import unwanted
@@ -38,6 +39,8 @@ from livinglab.services.notifying import unwanted
 log = structlog.get_logger()
 
 LANGUAGES = ("en", "es", "fr", "ar")
+MOST_SHORT = 3
+"""Lines of a message to a telephone."""
 HOUR = 18
 """Of the city's clock, from which the day's letters are sent."""
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -54,8 +57,14 @@ class Office:
     categories: Mapping[str, Category]
     base: str
     """Of every link."""
-    mailer: Mailer
+    mailer: Mailer | None
     vault: Vault
+    texter: Mailer | None = None
+    """The same for telephones."""
+
+    def carrier(self, mailbox: Mailbox) -> Mailer | None:
+        """Return who takes letters there; None: nobody does."""
+        return self.texter if mailbox.email.startswith(TEL) else self.mailer
 
 
 @lru_cache(maxsize=len(LANGUAGES))
@@ -152,34 +161,18 @@ def send_digests(office: Office, civic: CivicStore, now: datetime) -> int:
         UnavailableError: The mail server does not answer; the rest is sent next time.
     """
     local = now.astimezone(ZoneInfo(office.city.timezone))
-    with civic.work() as work:
-        for old in work.notices.where(limit=1_000):
-            if old.at < now - KEPT_FOR:
-                work.notices.remove([old])
+    _forget(civic, now - KEPT_FOR)
     if local.hour < HOUR:
         return 0
     today = local.replace(hour=0, minute=0, second=0, microsecond=0)
     sent = 0
     for mailbox in office.vault.mailboxes():
-        with civic.work(write=False) as work:
-            out = unwanted(mailbox.pseudonym, work)
-            waiting = [
-                one
-                for one in work.notices.where(recipient=mailbox.pseudonym, sent_at=None)
-                if one.topic not in out
-            ]
-            last = max(
-                (
-                    one.sent_at
-                    for one in work.notices.where(recipient=mailbox.pseudonym)
-                    if one.sent_at is not None
-                ),
-                default=None,
-            )
-        if not waiting or (last is not None and last >= today):
+        carrier = office.carrier(mailbox)
+        waiting = _waiting(mailbox.pseudonym, today, civic)
+        if carrier is None or not waiting:
             continue
         try:
-            office.mailer.send(digest(mailbox, waiting, office))
+            carrier.send(digest(mailbox, waiting, office))
         except LetterRefusedError as error:
             log.warning("letter_refused", problem=str(error), notices=len(waiting))
         else:
@@ -192,9 +185,28 @@ def send_digests(office: Office, civic: CivicStore, now: datetime) -> int:
     return sent
 
 
+def _forget(civic: CivicStore, before: datetime) -> None:
+    """Forget Notices that are old, sent or not."""
+    with civic.work() as work:
+        oldest = work.notices.where(limit=1_000)
+        work.notices.remove([one for one in oldest if one.at < before])
+
+
+def _waiting(recipient: str, today: datetime, civic: CivicStore) -> list[Notice]:
+    """Return what somebody should hear of; nothing if they heard of something today."""
+    with civic.work(write=False) as work:
+        out = unwanted(recipient, work)
+        all_ = work.notices.where(recipient=recipient)
+    if any(one.sent_at is not None and one.sent_at >= today for one in all_):
+        return []
+    return [one for one in all_ if one.sent_at is None and one.topic not in out]
+
+
 def digest(mailbox: Mailbox, notices: Sequence[Notice], office: Office) -> Letter:
     """Write the letter of a day."""
     told = words(mailbox.lang)
+    if mailbox.email.startswith(TEL):
+        return _short(mailbox, notices, told, office)
     lines = [_line(one, told, office) for one in notices[:MOST_LINES]]
     if len(notices) > MOST_LINES:
         lines.append(told["more"].format(n=len(notices) - MOST_LINES))
@@ -212,29 +224,46 @@ def digest(mailbox: Mailbox, notices: Sequence[Notice], office: Office) -> Lette
     )
 
 
+def _short(
+    mailbox: Mailbox, notices: Sequence[Notice], told: Mapping[str, Any], office: Office
+) -> Letter:
+    """Write what is new for a telephone: few lines, no links."""
+    lines = [_head(one, told, office) for one in notices[:MOST_SHORT]]
+    if len(notices) > MOST_SHORT:
+        lines.append(told["more"].format(n=len(notices) - MOST_SHORT))
+    return Letter(
+        to=mailbox.email,
+        subject="",
+        text=told["sms"]["news"].format(city=office.city.name, lines="\n".join(lines)),
+        message_id=_message_id(f"digest {mailbox.pseudonym} {notices[0].number}", office),
+    )
+
+
 def _line(one: Notice, told: Mapping[str, Any], office: Office) -> str:
     facts = one.facts
     category = office.categories.get(facts.get("category", ""))
-    name = one.news.value
-    if one.news is News.ANSWERED and "place" not in facts:
-        name = "answered_nowhere"
-    line = (
-        told[name]
-        .format(
-            category=_apart(category.label if category else ""),
-            place=_apart(facts.get("place", "")),
-            department=_apart(facts.get("department", "")),
-            outcome=told["outcomes"].get(facts.get("outcome") or "", ""),
-            phase=told["phases"].get(facts.get("phase") or "", ""),
-        )
-        .strip()
-    )
-    parts = [line]
+    parts = [_head(one, told, office)]
     if facts.get("words"):
         parts += [f"> {each}" for each in str(facts["words"]).splitlines()]
     if "observation" in facts and category is not None and not category.privacy.personal:
         parts.append(told["see"].format(url=f"{office.base}/observations/{facts['observation']}"))
     return "\n".join(parts)
+
+
+def _head(one: Notice, told: Mapping[str, Any], office: Office) -> str:
+    facts = one.facts
+    category = office.categories.get(facts.get("category", ""))
+    name = one.news.value
+    if one.news is News.ANSWERED and "place" not in facts:
+        name = "answered_nowhere"
+    line: str = told[name].format(
+        category=_apart(category.label if category else ""),
+        place=_apart(facts.get("place", "")),
+        department=_apart(facts.get("department", "")),
+        outcome=told["outcomes"].get(facts.get("outcome") or "", ""),
+        phase=told["phases"].get(facts.get("phase") or "", ""),
+    )
+    return line.strip()
 
 
 def _apart(text: str) -> str:

@@ -16,6 +16,7 @@ from livinglab.domain.places import Place
 from livinglab.domain.readings import Interval
 from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.suppression import Aggregate
+from livinglab.domain.texting import Conversation, TextMessage
 from livinglab.domain.voices import Stance, Support
 from livinglab.errors import ConflictError
 from livinglab.ports import CivicStore
@@ -180,6 +181,33 @@ def test_nobody_hears_of_anything_twice(people):
         waiting = [work.notices.count(recipient=who, sent_at=None) for who in "ab"]
         assert [2, 0] == waiting
         assert {"place": "Square", "outcome": None} == work.notices.one(recipient="b").facts
+
+
+def test_one_conversation_each_and_no_message_twice(people):
+    """What was offered to choose from comes back as it was."""
+    offered = [{"label": "The Square", "lon": 6.0, "lat": 45.0, "place": None}]
+
+    def talk(who: str) -> Conversation:
+        return Conversation(contributor=who, lang="ar", updated_at=NOW, choices=offered)
+
+    def message(name: str) -> TextMessage:
+        return TextMessage(id_sha256=name, body_sha256="b", reply="r", at=NOW)
+
+    with people.work() as work:
+        work.conversations.add([talk("a"), talk("b")])
+        work.text_messages.add([message("1")])
+    for kind, wrong in (
+        ("conversations", talk("a")),
+        ("conversations", talk("nobody")),
+        ("text_messages", message("1")),
+    ):
+        with pytest.raises(ConflictError), people.work() as work:
+            getattr(work, kind).add([wrong])
+
+    with people.work() as work:
+        work.conversations.one(contributor="a").choices = []
+    with people.work(write=False) as work:
+        assert [[], offered] == [one.choices for one in work.conversations.where()]
 
 
 def test_one_voice_each(people):

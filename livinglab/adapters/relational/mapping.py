@@ -31,6 +31,7 @@ from livinglab.domain.photos import Photo
 from livinglab.domain.places import Place, Zone
 from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.suppression import Aggregate
+from livinglab.domain.texting import Conversation, TextMessage
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 
@@ -71,6 +72,8 @@ _TABLES: dict[type, Table] = {
     Notice: tables.notice,
     OptOut: tables.opt_out,
     EmailCode: tables.email_code,
+    Conversation: tables.conversation,
+    TextMessage: tables.text_message,
     Aggregate: tables.aggregate,
     StaffMember: tables.staff,
     StaffSession: tables.staff_session,

@@ -46,6 +46,7 @@ from livinglab.domain.quality import Mark, QualityVersion, Skew
 from livinglab.domain.readings import Interval, Replacement
 from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.suppression import Aggregate
+from livinglab.domain.texting import Conversation, TextMessage
 from livinglab.domain.things import Datastream, Location, Thing
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
@@ -151,6 +152,12 @@ _EMAIL_CODE = Kind(
     lambda one: [("contributor", one.contributor)],
     lambda one: [("Contributor", "pseudonym", one.contributor)],
 )
+_CONVERSATION = Kind(
+    Conversation,
+    lambda one: [("contributor", one.contributor)],
+    lambda one: [("Contributor", "pseudonym", one.contributor)],
+)
+_TEXT_MESSAGE = Kind(TextMessage, lambda one: [("id_sha256", one.id_sha256)])
 _AGGREGATE = Kind(
     Aggregate,
     lambda one: [("part", (one.month, one.category, one.part))],
@@ -228,6 +235,8 @@ _KINDS: tuple[Kind[Any], ...] = (
     _NOTICE,
     _OPT_OUT,
     _EMAIL_CODE,
+    _CONVERSATION,
+    _TEXT_MESSAGE,
     _AGGREGATE,
     _STAFF,
     _STAFF_SESSION,
@@ -843,6 +852,8 @@ class _Work:
         self.notices: ports.Collection[Notice] = self._collected(_NOTICE)
         self.opt_outs: ports.Collection[OptOut] = self._collected(_OPT_OUT)
         self.email_codes: ports.Collection[EmailCode] = self._collected(_EMAIL_CODE)
+        self.conversations: ports.Collection[Conversation] = self._collected(_CONVERSATION)
+        self.text_messages: ports.Collection[TextMessage] = self._collected(_TEXT_MESSAGE)
         self.aggregates: ports.Collection[Aggregate] = self._collected(_AGGREGATE)
         self.staff: ports.Collection[StaffMember] = self._collected(_STAFF)
         self.staff_sessions: ports.Collection[StaffSession] = self._collected(_STAFF_SESSION)

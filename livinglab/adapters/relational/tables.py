@@ -833,6 +833,31 @@ email_code = Table(
     sqlite_autoincrement=True,
 )
 
+conversation = Table(
+    "conversation",
+    metadata,
+    _number(),
+    Column("contributor", Text, ForeignKey("contributor.pseudonym"), nullable=False, unique=True),
+    Column("lang", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("message", Text),
+    Column("words", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("choices", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+text_message = Table(
+    "text_message",
+    metadata,
+    _number(),
+    Column("id_sha256", String(64), nullable=False, unique=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("reply", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 aggregate = Table(
     "aggregate",
     metadata,

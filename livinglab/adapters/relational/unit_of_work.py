@@ -30,6 +30,7 @@ from livinglab.domain.notices import EmailCode, Notice, OptOut
 from livinglab.domain.photos import Photo
 from livinglab.domain.staff import StaffMember, StaffSession
 from livinglab.domain.suppression import Aggregate
+from livinglab.domain.texting import Conversation, TextMessage
 from livinglab.domain.voices import Comment, Feedback, Support
 from livinglab.errors import ConflictError, StoreUnavailableError
 
@@ -67,6 +68,8 @@ class _Work:
         self.notices: ports.Collection[Notice] = SqlCollection(session, Notice)
         self.opt_outs: ports.Collection[OptOut] = SqlCollection(session, OptOut)
         self.email_codes: ports.Collection[EmailCode] = SqlCollection(session, EmailCode)
+        self.conversations: ports.Collection[Conversation] = SqlCollection(session, Conversation)
+        self.text_messages: ports.Collection[TextMessage] = SqlCollection(session, TextMessage)
         self.aggregates: ports.Collection[Aggregate] = SqlCollection(session, Aggregate)
         self.staff: ports.Collection[StaffMember] = SqlCollection(session, StaffMember)
         self.staff_sessions: ports.Collection[StaffSession] = SqlCollection(session, StaffSession)
