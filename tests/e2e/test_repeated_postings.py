@@ -1,6 +1,8 @@
 """One posting that comes 600 times by a channel, while the server is killed, is one Observation."""
 
 import csv
+import hmac
+import json
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 
 from livinglab.adapters.mqtt.local import free_port
 from livinglab.adapters.relational.unit_of_work import SqlCivicStore
+from livinglab.domain.places import Place
 from livinglab.ports import ObservationFilter
 from livinglab.services.keying import new_key
 from tests.e2e.killing import Lab
@@ -29,6 +32,7 @@ SENDINGS = 600
 AT_ONCE = 16
 DEVICE = {"X-Contributor": "d" * 22}
 GATEWAY = {"Authorization": "Bearer gateway-secret"}
+SMS_SECRET = "shared with the gateway"
 TIMEOUT_S = 60.0
 
 
@@ -36,7 +40,15 @@ class Server(Lab):
     """The API in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, 1, LIVINGLAB_POST_LIMIT="1000000", LIVINGLAB_READINGS="memory:")
+        secret = folder.with_name("sms-secret")
+        secret.write_text(SMS_SECRET)
+        super().__init__(
+            folder,
+            1,
+            LIVINGLAB_POST_LIMIT="1000000",
+            LIVINGLAB_READINGS="memory:",
+            LIVINGLAB_SMS_SECRET_FILE=str(secret),
+        )
         self.port = free_port()
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=TIMEOUT_S)
 
@@ -73,6 +85,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     one.folder.mkdir()
     store = SqlCivicStore.open(one.civic_url, migrate=True)
     with store.work() as work:
+        work.places.add(Place(key="square", name="Square", lon=6.05, lat=45.05))
         work.keys.add(new_key("gateway", "submit", "gateway-secret", datetime.now(UTC)))
     store.close()
     one.start()
@@ -112,12 +125,22 @@ def by_open311(client: httpx.Client, key: str, text: str) -> httpx.Response:
     return client.post("/open311/v2/requests.json", data=told, headers=headers)
 
 
+def by_sms(client: httpx.Client, key: str, text: str) -> httpx.Response:
+    """Hand a short message over, as a gateway does."""
+    body = json.dumps({"id": key, "from": "+33612345678", "text": f"{text} #square"}).encode()
+    stamp = str(int(time.time()))
+    right = hmac.digest(SMS_SECRET.encode(), stamp.encode() + b"." + body, "sha256").hex()
+    headers = {"X-Timestamp": stamp, "X-Signature": f"sha256={right}"}
+    return client.post("/sms", content=body, headers=headers)
+
+
 PHOTO = encoded(scene(), "JPEG")
 CHANNELS = {
     "page": by_json(DEVICE),
     "gateway": by_json(GATEWAY),
     "form": by_form,
     "open311": by_open311,
+    "sms": by_sms,
 }
 
 
