@@ -97,6 +97,7 @@ def create_app(
     app.state.evaluations = evaluations
     app.state.lab, app.state.pulse, app.state.parts = lab, pulse, dict(parts or {})
     app.state.limits = Limits(lab.settings.post_limit)
+    app.state.key_limits = Limits(lab.settings.key_limit)
     app.state.wrong_keys = Limits(WRONG_KEYS)
     app.state.guesses, app.state.sign_ins = Limits(accounts.GUESSES), Limits(accounts.SIGN_INS)
     app.state.texts = Limits(lab.settings.post_limit)

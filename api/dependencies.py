@@ -212,7 +212,7 @@ TokenDep = Annotated[
 
 
 def take_patience(request: Request, work: UnitOfWork, token: str | None) -> None:
-    """Count a posting against its caller's patience; gateways and staff, by key, are not counted.
+    """Count a posting against its caller's patience.
 
     Raises:
         LimitExceededError: Too many came from there in the last minute.
@@ -222,12 +222,15 @@ def take_patience(request: Request, work: UnitOfWork, token: str | None) -> None
 
 
 def count_against(request: Request, key: Actor | None, token: str | None) -> None:
-    """Count a posting against its caller's patience, unless a key of theirs lets them post.
+    """Count a posting against its caller's patience; who may post for many is counted by name.
 
     Raises:
         LimitExceededError: Too many came from there in the last minute.
     """
-    if key is None or not key.allows(Scope.SUBMIT):
+    if key is not None and key.allows(Scope.SUBMIT):
+        of_keys: Limits = request.app.state.key_limits
+        of_keys.take(key.name)
+    else:
         limits: Limits = request.app.state.limits
         limits.take(f"network {network_of(request)}")
         if token:

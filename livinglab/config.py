@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     post_limit: int = Field(default=20, ge=1)
     """Observations that one Contributor, or one network of the size /24, may post in a minute."""
 
+    key_limit: int = Field(default=60_000, ge=1)
+    """Observations that one key may hand over in a minute: gateways and staff post for many."""
+
     samples: Path = Path("../shared/data")
     """Folder of sample data for tests; they skip what is not there."""
 

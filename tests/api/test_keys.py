@@ -1,9 +1,12 @@
 """Keys: what opens, for how long, and what does not."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
+from fastapi.testclient import TestClient
 
+from api.app import create_app
 from livinglab.errors import ConflictError, NotFoundError
 from livinglab.services import keying
 
@@ -98,3 +101,20 @@ def test_names_are_used_once(lab):
         make(lab)
     with lab.work() as work, pytest.raises(NotFoundError):
         keying.revoke("nobody", work)
+
+
+def test_one_key_hands_over_so_many(lab):
+    """A gateway that runs wild is stopped by its name; another one, and citizens, are not."""
+    lab.settings = lab.settings.model_copy(update={"key_limit": 3})
+    with lab.work() as work:
+        keys = [keying.create(name, "submit", work, lab.clock.now()) for name in ("one", "two")]
+    asking = TestClient(create_app(lab))
+
+    def posts(**headers):
+        body = {"client_key": str(uuid4()), "category": "street", "place": "square"}
+        return asking.post("/observations", json=body, headers=headers).status_code
+
+    wild = [posts(Authorization=f"Bearer {keys[0]}") for _ in range(5)]
+
+    assert [201, 201, 201, 429, 429] == wild
+    assert (201, 201) == (posts(Authorization=f"Bearer {keys[1]}"), posts())
