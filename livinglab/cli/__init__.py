@@ -608,3 +608,14 @@ def export_readings(
     export_readings(
         from_=from_, to=to, place=place, thing=thing, zone=zone, format_=format_, data=data
     )
+
+
+@export_app.command("observations")
+def export_observations(
+    format_: Annotated[str, typer.Option("--format", help="csv, geojson or parquet.")] = "csv",
+    data: Data = None,
+) -> None:
+    """Write public Observations to standard output, with names of people made for this once."""
+    from livinglab.cli.publishing import export_observations  # noqa: PLC0415 - keeps --help instant
+
+    export_observations(format_, data)
