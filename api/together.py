@@ -6,7 +6,8 @@ served with the others that came meanwhile.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -14,6 +15,7 @@ from livinglab.errors import LabError, UnavailableError
 
 C = TypeVar("C")
 R = TypeVar("R")
+_Waiting = tuple[C, asyncio.Future[R]]
 
 
 class Together(Generic[C, R]):
@@ -28,7 +30,8 @@ class Together(Generic[C, R]):
                 them broke costs the others a moment.
         """
         self._serve = serve
-        self._waiting: list[tuple[C, Future[R]]] = []
+        self._waiting: list[_Waiting[C, R]] = []
+        self._serving = False
         self._lock = Lock()
         self._thread = ThreadPoolExecutor(1, "together")
 
@@ -38,36 +41,52 @@ class Together(Generic[C, R]):
         Raises:
             LabError: What became of this one.
         """
-        future: Future[R] = Future()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting.append((one, future))
-        self._thread.submit(self._take)
-        return await asyncio.wrap_future(future)
+            idle, self._serving = not self._serving, True
+        if idle:
+            self._thread.submit(self._serve_all)
+        return await future
 
     def close(self) -> None:
         """Serve what waits, and end."""
         self._thread.shutdown()
 
-    def _take(self) -> None:
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        taken = [pair for pair in waiting if pair[1].set_running_or_notify_cancel()]
-        if taken:
-            self._answer(taken)
+    def _serve_all(self) -> None:
+        while True:
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+                self._serving = bool(waiting)
+            if not waiting:
+                return
+            if taken := [pair for pair in waiting if not pair[1].cancelled()]:
+                self._answer(taken)
 
-    def _answer(self, taken: Sequence[tuple[C, "Future[R]"]]) -> None:
+    def _answer(self, taken: Sequence[_Waiting[C, R]]) -> None:
         try:
-            outcomes = self._serve([one for one, _ in taken])
+            outcomes: Sequence[R | BaseException] = self._serve([one for one, _ in taken])
         except Exception as error:  # noqa: BLE001 - whoever called is told, whatever it is
-            if len(taken) == 1 or isinstance(error, UnavailableError):
-                for _, future in taken:
-                    future.set_exception(error)
-            else:
+            if len(taken) > 1 and not isinstance(error, UnavailableError):
                 for pair in taken:
                     self._answer([pair])
-            return
-        for (_, future), outcome in zip(taken, outcomes, strict=True):
-            if isinstance(outcome, LabError):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+                return
+            outcomes = [error] * len(taken)
+        told = list(zip((future for _, future in taken), outcomes, strict=True))
+        for loop in {future.get_loop() for future, _ in told}:
+            with suppress(RuntimeError):  # it ended, and with it whoever waited there
+                loop.call_soon_threadsafe(_tell, loop, told)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    told: Sequence[tuple[asyncio.Future[R], R | BaseException]],
+) -> None:
+    """Wake all who wait in a loop: once for all of them, as each waking costs."""
+    for future, outcome in told:
+        if future.get_loop() is not loop or future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
