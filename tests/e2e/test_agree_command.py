@@ -11,25 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.e2e.commands import run_here
+
 PROJECT = Path(__file__).resolve().parents[2]
 SAMPLES = Path(os.environ.get("LIVINGLAB_SAMPLES", PROJECT.parent / "shared" / "data"))
 PITTSBURGH = SAMPLES / "pittsburgh"
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def agree(observations: Path | str, readings: Path, *arguments: str, sent: str = ""):
+def agree(
+    observations: Path | str, readings: Path, *arguments: str, sent: str = "", apart: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command, here or in a process of its own."""
+    files = ("--observations", str(observations), "--readings", str(readings))
+    if not apart:
+        return run_here("agree", *files, *arguments, sent=sent)
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "livinglab",
-            "agree",
-            "--observations",
-            str(observations),
-            "--readings",
-            str(readings),
-            *arguments,
-        ],
+        [sys.executable, "-m", "livinglab", "agree", *files, *arguments],
         input=sent,
         capture_output=True,
         text=True,
@@ -57,7 +55,7 @@ def tables(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_a_planted_relation_is_told(tables):
     """JSON for a pipe: the lag, the p-value, and a sentence that claims no cause."""
-    done = agree(*tables)
+    done = agree(*tables, apart=True)
 
     assert 0 == done.returncode, done.stderr
     told = json.loads(done.stdout)

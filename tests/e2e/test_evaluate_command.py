@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.e2e.commands import run_here
 
-def evaluate(*arguments: str, table: str) -> subprocess.CompletedProcess[str]:
+
+def evaluate(*arguments: str, table: str, apart: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the command, here or in a process of its own."""
+    if not apart:
+        return run_here("evaluate", "--panel", "-", *arguments, sent=table)
     return subprocess.run(
         [sys.executable, "-m", "livinglab", "evaluate", "--panel", "-", *arguments],
         input=table,
@@ -38,7 +43,9 @@ def test_a_panel_gets_its_answer(tmp_path: Path):
     """JSON for a pipe, a sentence, and a picture that says what it shows."""
     plot = tmp_path / "effect.svg"
 
-    done = evaluate("--sesoi", "1", "--seasonal", "7", "--plot", str(plot), table=table())
+    done = evaluate(
+        "--sesoi", "1", "--seasonal", "7", "--plot", str(plot), table=table(), apart=True
+    )
 
     assert 0 == done.returncode, done.stderr
     told = json.loads(done.stdout)
