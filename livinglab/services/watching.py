@@ -20,7 +20,6 @@ class Pulse:
     running: bool = False
     failed: str | None = None
     """Why ingest ended, if it ended with an error."""
-    connected: bool = False
     batches: int = 0
     batch_messages: int = 0
     """Size of the last batch. [messages]"""

@@ -5,7 +5,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Event
 
+import paho.mqtt.client as mqtt
 import pytest
 from structlog.testing import capture_logs
 
@@ -26,6 +28,21 @@ BEGIN_MS = 1_767_225_600_000
 GOOD = 2_000
 LIMIT = 20
 PATIENCE_S = 30.0
+
+
+def begin_session(broker: LocalBroker) -> None:
+    """Subscribe under the lab's name, so that what is published from now on waits for it."""
+    granted = Event()
+    client = mqtt.Client(
+        mqtt.CallbackAPIVersion.VERSION2, client_id=Settings().client_id, clean_session=False
+    )
+    client.on_subscribe = lambda *_: granted.set()
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe("lab/+/+", qos=1)
+    assert granted.wait(PATIENCE_S)
+    client.disconnect()
+    client.loop_stop()
 
 
 @contextmanager
@@ -89,6 +106,7 @@ HOSTILE: list[tuple[str, bytes, str]] = [
 
 def test_a_neighbour_of_hostile_things_loses_nothing(broker, tmp_path):
     """Every kind of nonsense between good messages: each is quarantined, none of the good lost."""
+    begin_session(broker)
     with lab_at(broker, tmp_path / "lab") as lab:
         publisher = PahoPublisher(host="127.0.0.1", port=broker.port, client_id="city")
         messages = [good(k) for k in range(GOOD)]
@@ -105,6 +123,7 @@ def test_a_neighbour_of_hostile_things_loses_nothing(broker, tmp_path):
 
 def test_a_flood_of_unknown_things_is_stopped_at_the_limit(broker, tmp_path):
     """So many may introduce themselves in an hour; the registry does not grow with the others."""
+    begin_session(broker)
     flood = [(f"lab/bot-{k}/no2", b'{"v": 1, "t": 1767225600000}') for k in range(3_000)]
     with lab_at(broker, tmp_path / "lab") as lab:
         publisher = PahoPublisher(host="127.0.0.1", port=broker.port, client_id="city")
