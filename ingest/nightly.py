@@ -54,8 +54,6 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
     )
     if published:
         log.info("aggregates_published", months=published)
-    if (office := office_of(lab)) and (sent := send_digests(office, lab.civic, lab.clock.now())):
-        log.info("letters_sent", n=sent)
     if everything:
         with lab.work() as work:
             ask_whether_fixed(work, lab.clock.now())
@@ -69,6 +67,16 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
             now=lab.clock.now(),
         )
         log.info("agreement_computed", answers=found)
+
+
+def write_letters(lab: Lab) -> None:
+    """Send what is new to whoever has not heard of it today.
+
+    Raises:
+        UnavailableError: Who takes letters does not answer; the rest is sent next time.
+    """
+    if (office := office_of(lab)) and (sent := send_digests(office, lab.civic, lab.clock.now())):
+        log.info("letters_sent", n=sent)
 
 
 def tidy(lab: Lab) -> None:
@@ -106,6 +114,7 @@ def tidying(lab: Lab) -> Iterator[None]:
             today = lab.clock.now().date()
             if _try(partial(look_after, lab, everything=today != done)):
                 done = today
+            _try(partial(write_letters, lab))
 
     with ThreadPoolExecutor(1, thread_name_prefix="nightly") as threads:
         running = threads.submit(run)

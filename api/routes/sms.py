@@ -1,6 +1,7 @@
 """SMS: a gateway hands messages over, and takes the answers back to their senders."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -8,8 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.dependencies import BodyDep, LabDep
 from api.pages.rendering import json_response
+from livinglab.bootstrap import Lab
+from livinglab.domain.addresses import Located
 from livinglab.domain.texting import LONGEST
-from livinglab.errors import InvalidError, UnauthorizedError, UnavailableError
+from livinglab.errors import (
+    ClientKeyReusedError,
+    ConflictError,
+    InvalidError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from livinglab.services import texting
 
 router = APIRouter(tags=["observations"])
@@ -60,9 +69,20 @@ def post_sms(body: BodyDep, request: Request, lab: LabDep) -> Response:
     )
     request.app.state.texts.take(f"number {told.sender}", "messages")
     found = texting.addresses(message, desk, lab.civic)
-    with lab.work() as work:
-        reply = texting.answer(message, found, desk, work=work, now=lab.clock.now())
+    try:
+        reply = _answer(message, found, desk, lab)
+    except ClientKeyReusedError:
+        raise
+    except ConflictError:  # the same message was answered at the same time: now it is known
+        reply = _answer(message, found, desk, lab)
     return json_response({"reply": reply})
+
+
+def _answer(
+    message: texting.Incoming, found: Sequence[Located], desk: texting.Desk, lab: Lab
+) -> str:
+    with lab.work() as work:
+        return texting.answer(message, found, desk, work=work, now=lab.clock.now())
 
 
 def _read(body: bytes) -> MessageIn:

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from ingest.nightly import look_after
+from ingest.nightly import look_after, write_letters
 from livinglab.adapters.mail import MemoryMailer
 from livinglab.bootstrap import office_of
 from livinglab.domain.notices import MOST_LINES, Topic
@@ -213,6 +213,7 @@ def test_after_four_weeks_it_is_asked_whether_it_was_fixed(lab, city, post):
     for days in (27, 29, 30):
         lab.clock.advance_to(EVENING + timedelta(days=days, hours=1))
         look_after(lab)
+        write_letters(lab)
     with lab.work(write=False) as work:
         asked = work.notices.where(topic=Topic.QUESTIONS)
 

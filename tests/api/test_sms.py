@@ -16,7 +16,7 @@ from livinglab.adapters.sms import HttpTexter
 from livinglab.bootstrap import office_of
 from livinglab.domain.notices import Letter
 from livinglab.domain.observations import Channel, Visibility
-from livinglab.errors import LetterRefusedError, SettingsError, UnavailableError
+from livinglab.errors import ConflictError, LetterRefusedError, SettingsError, UnavailableError
 from livinglab.ports import ObservationFilter
 from livinglab.services import contributing, mailing, texting
 
@@ -134,6 +134,22 @@ def test_a_message_that_comes_often_is_one(lab, gateway):
     assert 1 == len({one.json()["reply"] for one in answers})
     assert 1 == len(posted(lab))
     assert 409 == other.status_code
+
+
+def test_two_of_it_at_once_are_answered_alike(lab, gateway, monkeypatch):
+    """Where a database lets both in, the second finds out at its end, and learns the answer."""
+    answered, first = texting.answer, [True]
+
+    def late(*arguments, **more):
+        reply = answered(*arguments, **more)
+        if first:
+            first.clear()
+            raise ConflictError("text_message with id_sha256 is stored already")
+        return reply
+
+    monkeypatch.setattr(texting, "answer", late)
+    assert "Noted" in gateway.says("a hole #square")
+    assert 1 == len(posted(lab))
 
 
 def test_stop_and_help_in_four_languages(lab, gateway):
