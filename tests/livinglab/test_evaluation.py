@@ -1,13 +1,16 @@
 """From a panel to what may be said: the chain, its guards, and its promises."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from livinglab.errors import PanelError
-from livinglab.impact import guards, telling
+from livinglab.impact import guards, power, telling
 from livinglab.impact.effects.synthetic import synthetic_did
 from livinglab.impact.estimators import Options
 from livinglab.impact.evaluation import Context, Evaluation, evaluate
@@ -46,6 +49,14 @@ KNOWN = Context(
     changed={},
     primary=True,
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_plantings() -> Iterator[None]:
+    """Forty plantings in the place of two hundred: as good a method, in a fifth of the time."""
+    plain = power.minimum_detectable_effect
+    with patch.object(power, "minimum_detectable_effect", partial(plain, plantings=40)):
+        yield
 
 
 @pytest.fixture(scope="module")
