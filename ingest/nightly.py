@@ -17,7 +17,7 @@ from livinglab.services.checking import VERSION
 from livinglab.services.exporting import name_datastreams
 from livinglab.services.learning import learn_intervals
 from livinglab.services.mailing import send_digests
-from livinglab.services.notifying import ask_whether_fixed
+from livinglab.services.notifying import ask_whether_fixed, forget_old
 from livinglab.services.picturing import sweep
 from livinglab.services.rechecking import note_version, recheck_due, redo_version
 
@@ -57,6 +57,7 @@ def look_after(lab: Lab, *, everything: bool = True) -> None:
     if everything:
         with lab.work() as work:
             ask_whether_fixed(work, lab.clock.now())
+            forget_old(work, lab.clock.now())
         from livinglab.services.agreeing import compare_all  # noqa: PLC0415 - 60 MB, once a day
 
         found = compare_all(

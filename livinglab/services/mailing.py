@@ -20,7 +20,6 @@ import structlog
 from livinglab.domain.contributors import Contributor
 from livinglab.domain.notices import (
     CODE_LASTS,
-    KEPT_FOR,
     MOST_LINES,
     MOST_TRIES,
     EmailCode,
@@ -161,7 +160,6 @@ def send_digests(office: Office, civic: CivicStore, now: datetime) -> int:
         UnavailableError: The mail server does not answer; the rest is sent next time.
     """
     local = now.astimezone(ZoneInfo(office.city.timezone))
-    _forget(civic, now - KEPT_FOR)
     if local.hour < HOUR:
         return 0
     today = local.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -183,13 +181,6 @@ def send_digests(office: Office, civic: CivicStore, now: datetime) -> int:
                 if one.number in numbers:
                     one.sent_at = now
     return sent
-
-
-def _forget(civic: CivicStore, before: datetime) -> None:
-    """Forget Notices that are old, sent or not."""
-    with civic.work() as work:
-        oldest = work.notices.where(limit=1_000)
-        work.notices.remove([one for one in oldest if one.at < before])
 
 
 def _waiting(recipient: str, today: datetime, civic: CivicStore) -> list[Notice]:

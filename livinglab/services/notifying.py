@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from livinglab.domain.answers import CityResponse
-from livinglab.domain.notices import ASKED_AFTER, News, Notice, OptOut, Topic
+from livinglab.domain.notices import ASKED_AFTER, KEPT_FOR, News, Notice, OptOut, Topic
 from livinglab.domain.observations import Channel, Observation, Status
 from livinglab.domain.readings import Interval
 from livinglab.ports import UnitOfWork
@@ -76,6 +76,12 @@ def ask_whether_fixed(work: UnitOfWork, now: datetime) -> int:
             now,
         )
     return asked
+
+
+def forget_old(work: UnitOfWork, now: datetime) -> None:
+    """Forget Notices that are old, sent or not."""
+    while old := [one for one in work.notices.where(limit=1_000) if one.at < now - KEPT_FOR]:
+        work.notices.remove(old)
 
 
 def unwanted(recipient: str, work: UnitOfWork) -> set[Topic]:

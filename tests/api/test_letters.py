@@ -18,6 +18,7 @@ from livinglab.services import mailing
 ANNA, BEA, CARL = ({"X-Contributor": name * 30} for name in "abc")
 MODERATOR = {"Authorization": "Bearer moderate-secret"}
 PLANNER = {"Authorization": "Bearer plan-secret"}
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EVENING = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
 """18:00 in Paris."""
 
@@ -276,12 +277,17 @@ def test_a_server_that_is_away_costs_nothing(lab, city, post):
 
 
 def test_a_lab_without_mail_says_so(client, lab):
-    """And keeps what is new."""
+    """And keeps what is new for three months."""
     one = says(client, ANNA)
     closes(client, one)
     answer = client.post("/me/email", json={"email": "anna@example.org"}, headers=ANNA)
     with lab.work(write=False) as work:
         assert 1 == work.notices.count()
+    for days, left in ((89, 1), (91, 0)):
+        lab.clock.advance_to(NOW + timedelta(days=days))
+        look_after(lab)
+        with lab.work(write=False) as work:
+            assert left == work.notices.count()
 
     assert (503, True) == (answer.status_code, "sends no letters" in answer.text)
 
